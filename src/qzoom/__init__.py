@@ -1,0 +1,1 @@
+"""Question-driven zoom for vision-language models."""

@@ -1,0 +1,1 @@
+"""Boxes, grids, heat maps and positions: pure functions, no model code."""

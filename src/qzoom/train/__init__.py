@@ -1,0 +1,1 @@
+"""Training: recipes, stages and the loop that runs them."""

@@ -1,0 +1,84 @@
+"""Optimisers: Muon for the matrices inside blocks, AdamW for everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.optim import AdamW, Optimizer
+
+
+@dataclass(frozen=True)
+class OptimSettings:
+    """Learning rates and decay; warm-up and final linear decay are counted in steps."""
+
+    muon_lr: float = 0.02
+    adamw_lr: float = 2e-3
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.98)
+    warmup_steps: int = 50
+    decay_steps: int = 500
+    max_grad_norm: float = 1.0
+
+
+class OptimizerPair:
+    """Muon and AdamW over disjoint parameters, driven as one."""
+
+    def __init__(self, named: Mapping[str, nn.Parameter], settings: OptimSettings) -> None:
+        self.settings = settings
+        self.named = {name: p for name, p in named.items() if p.requires_grad}
+        matrices = [p for name, p in self.named.items() if _is_block_matrix(name, p)]
+        chosen = {id(p) for p in matrices}
+        others = [p for p in self.named.values() if id(p) not in chosen]
+        self.parts: dict[str, Optimizer] = {}
+        decay = settings.weight_decay
+        if matrices:
+            self.parts["muon"] = torch.optim.Muon(
+                matrices, lr=settings.muon_lr, weight_decay=decay, adjust_lr_fn="original"
+            )
+        if others:
+            self.parts["adamw"] = AdamW(
+                others, lr=settings.adamw_lr, betas=settings.betas, weight_decay=decay
+            )
+
+    def step(self, step: int, total_steps: int) -> None:
+        """Clip, set the learning rates for this step, update and clear the gradients."""
+        torch.nn.utils.clip_grad_norm_(list(self.named.values()), self.settings.max_grad_norm)
+        fraction = schedule(step, total_steps, self.settings)
+        for name, part in self.parts.items():
+            base = self.settings.muon_lr if name == "muon" else self.settings.adamw_lr
+            for group in part.param_groups:
+                group["lr"] = base * fraction
+            part.step()
+            part.zero_grad()
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Every state tensor, named by part, parameter and state."""
+        names = {id(p): name for name, p in self.named.items()}
+        return {
+            f"{part}/{names[id(parameter)]}/{key}": value
+            for part, optimizer in self.parts.items()
+            for parameter, state in optimizer.state.items()
+            for key, value in state.items()
+            if isinstance(value, torch.Tensor)
+        }
+
+    def load_tensors(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Put back what `tensors` returned."""
+        for key, value in tensors.items():
+            part, name, state = key.split("/")
+            self.parts[part].state[self.named[name]][state] = value.clone()
+
+
+def schedule(step: int, total_steps: int, settings: OptimSettings) -> float:
+    """Share of the base learning rate: linear warm-up, plateau, linear decay to zero."""
+    rise = (step + 1) / max(1, settings.warmup_steps)
+    fall = (total_steps - step) / max(1, settings.decay_steps)
+    return max(0.0, min(1.0, rise, fall))
+
+
+def _is_block_matrix(name: str, parameter: nn.Parameter) -> bool:
+    outside = ("embed", "lm_head", "heads.", "head.")
+    return parameter.ndim == 2 and not any(part in name for part in outside)

@@ -1,0 +1,64 @@
+"""Crash-safe training state: safetensors and JSON, the commit marker written last."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from qzoom.errors import CheckpointError
+from qzoom.train.optim import OptimizerPair
+
+MARKER = "COMMITTED.json"
+
+
+def save_state(
+    folder: Path, step: int, modules: Mapping[str, nn.Module], optimizers: OptimizerPair
+) -> None:
+    """Write `folder/step-N` whole or not at all, then drop older states."""
+    target, draft = folder / f"step-{step:08d}", folder / f".draft-{step:08d}"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    for name, module in modules.items():
+        save_file(_own(module.state_dict()), draft / f"{name}.safetensors")
+    save_file(_own(optimizers.tensors()), draft / "optimizers.safetensors")
+    (draft / MARKER).write_text(json.dumps({"step": step}))
+    shutil.rmtree(target, ignore_errors=True)
+    os.replace(draft, target)
+    for old in states(folder)[:-1]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def states(folder: Path) -> list[Path]:
+    """Committed states, oldest first."""
+    return sorted(p for p in folder.glob("step-*") if (p / MARKER).is_file())
+
+
+def load_modules(state: Path, modules: Mapping[str, nn.Module], *, strict: bool = True) -> None:
+    """Load weights of the named modules from one committed state."""
+    for name, module in modules.items():
+        path = state / f"{name}.safetensors"
+        if not path.is_file():
+            raise CheckpointError(f"training state {state} holds no {path.name}")
+        module.load_state_dict(load_file(path), strict=strict)
+
+
+def resume(folder: Path, modules: Mapping[str, nn.Module], optimizers: OptimizerPair) -> int:
+    """Load the newest committed state, if any, and return the step to run next."""
+    found = states(folder)
+    if not found:
+        return 0
+    load_modules(found[-1], modules)
+    optimizers.load_tensors(load_file(found[-1] / "optimizers.safetensors"))
+    return int(json.loads((found[-1] / MARKER).read_text())["step"])
+
+
+def _own(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Tensors without shared memory, as safetensors requires; tied ones stored once each."""
+    return {name: value.detach().clone().contiguous() for name, value in tensors.items()}

@@ -1,0 +1,165 @@
+"""Scenes turned into training views: a coarse, double or full look, or a coarse look and a crop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Final, TypeVar
+
+from PIL import Image
+
+from qzoom.geometry.grids import smart_resize
+from qzoom.synth.canvas import Question, SizeMix
+from qzoom.synth.world import CANVASES_PX, Scene, make_scene
+
+CELL_PX: Final = 32
+COARSE_CELLS: Final = 64
+MIN_CELLS: Final = 16
+READABLE_PX: Final = 8.5
+"""Em size from which print in a view is taken to be readable when questions are chosen."""
+
+T = TypeVar("T")
+BoxCells = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class ViewPlan:
+    """What one batch looks like: one canvas size, one budget, perhaps one crop shape."""
+
+    canvas_px: tuple[int, int]
+    max_cells: int
+    images: int
+    groups: int
+    crop_hw_cells: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class View:
+    """One picture at its budget with chosen questions, and for a zoomed one their crops."""
+
+    image: Image.Image
+    questions: list[Question]
+    boxes_cells_xyxy: list[BoxCells]
+    crops: list[Image.Image]
+
+
+@dataclass(frozen=True)
+class ViewMix:
+    """Shares of the kinds of look, and cells a batch may hold."""
+
+    coarse: float = 0.4
+    double: float = 0.15
+    full: float = 0.1
+    zoom: float = 0.35
+    cells_per_batch: int = 1536
+    full_max_cells: int = 1024
+
+    def plan(self, rng: Random) -> ViewPlan:
+        """Draw the plan of one batch."""
+        look = rng.choices(
+            ("coarse", "double", "full", "zoom"), (self.coarse, self.double, self.full, self.zoom)
+        )[0]
+        canvas = rng.choice(CANVASES_PX)
+        budget = {"double": 2 * COARSE_CELLS, "full": self.full_max_cells}.get(look, COARSE_CELLS)
+        rows, cols = view_hw_cells(canvas, budget)
+        if look != "zoom":
+            images = max(1, self.cells_per_batch // (rows * cols))
+            return ViewPlan(canvas, budget, images, 6)
+        crop = (min(rows, rng.randint(2, 4)), min(cols, rng.randint(2, 5)))
+        return ViewPlan(canvas, budget, max(1, self.cells_per_batch // (rows * cols + 110)), 3, crop)
+
+
+def view_hw_cells(size_px: tuple[int, int], max_cells: int) -> tuple[int, int]:
+    """Rows and columns of cells of a picture of (width, height) pixels under a budget."""
+    height, width = smart_resize(
+        size_px[1],
+        size_px[0],
+        factor_px=CELL_PX,
+        min_pixels=MIN_CELLS * CELL_PX**2,
+        max_pixels=max_cells * CELL_PX**2,
+    )
+    return height // CELL_PX, width // CELL_PX
+
+
+def resize_to_budget(image: Image.Image, max_cells: int) -> Image.Image:
+    """The picture resized as the image processor would."""
+    rows, cols = view_hw_cells(image.size, max_cells)
+    return image.resize((cols * CELL_PX, rows * CELL_PX), Image.Resampling.BICUBIC)
+
+
+def make_view(rng: Random, plan: ViewPlan) -> View:
+    """Draw scenes until one has questions that the view can answer."""
+    easy = plan.crop_hw_cells is None and plan.max_cells <= 2 * COARSE_CELLS
+    sizes = SizeMix(0.15, 0.2, 0.65) if easy else SizeMix()
+    while True:
+        scene = make_scene(rng, size_px=plan.canvas_px, sizes=sizes)
+        view = _direct(rng, scene, plan) if plan.crop_hw_cells is None else _zoomed(rng, scene, plan)
+        if view is not None:
+            return view
+
+
+def _direct(rng: Random, scene: Scene, plan: ViewPlan) -> View | None:
+    rows, cols = view_hw_cells(plan.canvas_px, plan.max_cells)
+    scale = cols * CELL_PX / plan.canvas_px[0] * scene.unit_px
+    fit = [q for q in scene.questions if q.size_units is None or q.size_units * scale >= READABLE_PX]
+    if not fit:
+        return None
+    image = resize_to_budget(scene.image, plan.max_cells)
+    return View(image, _choose(rng, fit, plan.groups), [], [])
+
+
+def _zoomed(rng: Random, scene: Scene, plan: ViewPlan) -> View | None:
+    assert plan.crop_hw_cells is not None
+    rows, cols = view_hw_cells(plan.canvas_px, plan.max_cells)
+    placed = [
+        (question, box)
+        for question in scene.questions
+        if (box := place_crop(rng, question, plan.canvas_px, (rows, cols), plan.crop_hw_cells))
+    ]
+    if not placed:
+        return None
+    chosen = _choose(rng, placed, plan.groups)
+    cell_w, cell_h = plan.canvas_px[0] / cols, plan.canvas_px[1] / rows
+    crops = [
+        resize_to_budget(
+            scene.image.crop(
+                (int(b[0] * cell_w), int(b[1] * cell_h), int(b[2] * cell_w), int(b[3] * cell_h))
+            ),
+            plan.max_cells,
+        )
+        for _, b in chosen
+    ]
+    image = resize_to_budget(scene.image, plan.max_cells)
+    return View(image, [q for q, _ in chosen], [b for _, b in chosen], crops)
+
+
+def _choose(rng: Random, options: Sequence[T], count: int) -> list[T]:
+    if len(options) >= count:
+        return rng.sample(options, count)
+    return [*options, *rng.choices(options, k=count - len(options))]
+
+
+def place_crop(
+    rng: Random,
+    question: Question,
+    canvas_px: tuple[int, int],
+    source_hw: tuple[int, int],
+    crop_hw: tuple[int, int],
+) -> BoxCells | None:
+    """A box of `crop_hw` source cells that holds the question's answer, at a random place."""
+    if question.box_px_xyxy is None:
+        return None
+    spans = []
+    for axis in (0, 1):
+        side = canvas_px[axis] / source_hw[1 - axis]
+        low, high = question.box_px_xyxy[axis], question.box_px_xyxy[axis + 2]
+        first, last = int(low / side), int((high - 1) / side)
+        length, limit = crop_hw[1 - axis], source_hw[1 - axis]
+        starts = range(max(0, last + 1 - length), min(first, limit - length) + 1)
+        if not starts:
+            return None
+        start = rng.choice(starts)
+        spans.append((start, start + length))
+    (x1, x2), (y1, y2) = spans
+    return x1, y1, x2, y2
