@@ -60,8 +60,9 @@ def test_top_level_wins_over_text_config_and_mm_config_is_ignored() -> None:
 
 def test_fields_found_only_in_text_config_count() -> None:
     text = {"enable_twig": True, "twig_K": 24, "twig_T": 3, "reuse_src_pos": True}
-    config = ZoomConfig.from_hf_config({"text_config": text}, "qwen3_vl")
+    config = ZoomConfig.from_hf_config({"text_config": text, "twig_K": None}, "qwen3_vl")
     assert config.enabled
+    assert config.split_layer == 24
     assert config.align_roi_positions
 
 

@@ -105,7 +105,8 @@ class ZoomConfig:
             known = ", ".join(sorted(_SINK_RULE_OF_FAMILY))
             raise ConfigError(f"unknown family {family!r}; known: {known}")
         text = config_dict.get("text_config")
-        fields = {**(text if isinstance(text, Mapping) else {}), **config_dict}
+        fields = dict(text) if isinstance(text, Mapping) else {}
+        fields |= {name: value for name, value in config_dict.items() if value is not None}
         values: dict[str, Any] = {"sink_rule": _SINK_RULE_OF_FAMILY[family]}
         values |= _own_values(fields)
         if not _flag(fields, "enable_twig"):

@@ -1,0 +1,1 @@
+"""Thin drivers of the installed transformers models."""

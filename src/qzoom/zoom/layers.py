@@ -1,0 +1,122 @@
+"""Running decoder layers over appended rows.
+
+Shapes: B batch, N appended rows, S slots in the store after the append, H hidden size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from qzoom.backbones.base import Backbone, Rotary
+from qzoom.zoom.cache import KVStore
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows to append, before any layer.
+
+    hidden_bnh: input embeddings with image features in place.
+    position_ids: of shape `(3, B, N)`, float where a crop is aligned.
+    visual_bn: which rows are image cells, or None when none is.
+    deepstack: per level, features of the visual rows in row order, of shape `(cells, H)`.
+    valid_bn: which rows are not padding, or None when all are real.
+    """
+
+    hidden_bnh: Tensor
+    position_ids: Tensor
+    visual_bn: Tensor | None = None
+    deepstack: tuple[Tensor, ...] = ()
+    valid_bn: Tensor | None = None
+
+
+def attention_mask(
+    backbone: Backbone, rows: int, slots: int, valid_bs: Tensor | None
+) -> Tensor | None:
+    """Mask under which the last `rows` of `slots` see themselves and what came before.
+
+    None where the attention kernel's own causal rule (or no rule) is the same: no dense mask is
+    built for a whole unpadded prompt or for a single row.
+    """
+    if valid_bs is None and (
+        rows == 1 or (rows == slots and backbone.attn_implementation == "sdpa")
+    ):
+        return None
+    seen = torch.ones(rows, slots, dtype=torch.bool, device=backbone.device).tril(slots - rows)
+    mask = seen[None, None]
+    if valid_bs is not None:
+        mask = mask & valid_bs[:, None, None, :]
+    if backbone.attn_implementation == "sdpa":
+        return mask
+    lowest = torch.finfo(backbone.dtype).min
+    return torch.zeros(mask.shape, dtype=backbone.dtype, device=mask.device).masked_fill(
+        ~mask, lowest
+    )
+
+
+@dataclass(frozen=True)
+class LayerRun:
+    """One append through consecutive layers that share a store.
+
+    valid_bs: which slots hold real rows after the append, or None when all do.
+    """
+
+    backbone: Backbone
+    store: KVStore
+    rotary: Rotary
+    valid_bs: Tensor | None = None
+
+    def __call__(
+        self,
+        layers: Sequence[nn.Module],
+        hidden_bnh: Tensor,
+        *,
+        first_index: int = 0,
+        rows: Rows | None = None,
+        last_b: Tensor | None = None,
+    ) -> Tensor:
+        """Append the rows to every layer.
+
+        Args:
+            layers: modules whose `layer_idx` counts from `first_index`.
+            rows: source of deepstack features, when `layers` may be among the first ones.
+            last_b: index of each batch row's last real row, of shape `(B,)`; when given, the last
+                layer computes its output for that row alone.
+
+        Returns:
+            states of shape `(B, N, H)`, or `(B, 1, H)` with `last_b`.
+        """
+        count = hidden_bnh.shape[1]
+        slots = self.store.length(first_index) + count
+        mask = attention_mask(self.backbone, count, slots, self.valid_bs)
+        trimmed = len(layers) - 1 if last_b is not None and count > 1 else len(layers)
+        for index, layer in enumerate(layers[:trimmed], first_index):
+            hidden_bnh = layer(
+                hidden_bnh,
+                position_embeddings=self.rotary,
+                attention_mask=mask,
+                past_key_values=self.store,
+            )
+            if rows is not None and rows.visual_bn is not None and index < len(rows.deepstack):
+                features = rows.deepstack[index].to(hidden_bnh.dtype)
+                hidden_bnh[rows.visual_bn] = hidden_bnh[rows.visual_bn] + features
+        if last_b is None or count == 1:
+            return hidden_bnh
+        return self._last_layer(layers[-1], hidden_bnh, last_b)
+
+    def _last_layer(self, layer: nn.Module, hidden_bnh: Tensor, last_b: Tensor) -> Tensor:
+        """Keys and values of all rows, output of each batch row's last one."""
+        self.backbone.write_keys(layer, hidden_bnh, self.rotary, self.store)
+        batch = torch.arange(len(last_b), device=last_b.device)
+        cos, sin = (table[batch, last_b][:, None] for table in self.rotary)
+        slots = self.store.length(layer.self_attn.layer_idx)  # type: ignore[union-attr, arg-type]
+        out: Tensor = layer(
+            hidden_bnh[batch, last_b][:, None],
+            position_embeddings=(cos, sin),
+            attention_mask=attention_mask(self.backbone, 1, slots, self.valid_bs),
+            past_key_values=self.store.frozen(),
+        )
+        return out
