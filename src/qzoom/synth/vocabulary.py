@@ -10,6 +10,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from transformers import PreTrainedTokenizerFast
 
 from qzoom.synth.lexicon import COLOURS, SHAPES, TABLE_TITLES, WORDS
+from qzoom.zoom.chat import CHAT_TEMPLATE
 
 SPECIAL_TOKENS: Final = (
     "<|endoftext|>",
@@ -21,20 +22,6 @@ SPECIAL_TOKENS: Final = (
     "<|video_pad|>",
 )
 VOCAB_SIZE: Final = 1152
-
-CHAT_TEMPLATE: Final = (
-    "{%- for message in messages -%}"
-    "{{ '<|im_start|>' + message.role + '\\n' }}"
-    "{%- if message.content is string -%}{{ message.content }}"
-    "{%- else -%}{%- for part in message.content -%}"
-    "{%- if part.type == 'image' -%}{{ '<|vision_start|><|image_pad|><|vision_end|>' }}"
-    "{%- elif part.type == 'text' -%}{{ part.text }}{%- endif -%}"
-    "{%- endfor -%}{%- endif -%}"
-    "{{ '<|im_end|>\\n' }}"
-    "{%- endfor -%}"
-    "{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\\n' }}{%- endif -%}"
-)
-"""Each turn opened by its role and closed; one vision block per image, in place."""
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:

@@ -36,22 +36,22 @@ class KVStore:
         self._lengths[layer_idx] = end
         return self.rows(layer_idx)
 
-    def rows(self, layer: int, start: int = 0) -> tuple[Tensor, Tensor]:
-        """Views of the keys and values of a layer from a slot on."""
+    def rows(self, layer: int) -> tuple[Tensor, Tensor]:
+        """Views of the keys and values of a layer."""
         keys, values = self._keys[layer], self._values[layer]
         if keys is None or values is None:
             raise IndexError(f"layer {layer} holds no rows")
         end = self._lengths[layer]
-        return keys[:, :, start:end], values[:, :, start:end]
+        return keys[:, :, :end], values[:, :, :end]
 
     def truncate(self, length: int) -> None:
         """Forget all rows from a slot on."""
         self._lengths = [min(current, length) for current in self._lengths]
 
-    def copy_rows(self, start: int) -> KeyValues:
-        """Own copies of every layer's rows from a slot on."""
-        pairs = (self.rows(layer, start) for layer in range(len(self._lengths)))
-        return [(keys.clone(), values.clone()) for keys, values in pairs]
+    def copy_rows(self, start: int, end: int | None = None) -> KeyValues:
+        """Own copies of every layer's rows in slots [start, end), or to the last one."""
+        pairs = (self.rows(layer) for layer in range(len(self._lengths)))
+        return [(keys[:, :, start:end].clone(), values[:, :, start:end].clone()) for keys, values in pairs]
 
     def append_rows(self, rows: KeyValues) -> None:
         """Append what `copy_rows` returned."""

@@ -1,0 +1,174 @@
+"""`qzoom ask`: one question about one image."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qzoom.cli.arguments import UsageError, positive_int, share
+from qzoom.cli.pngs import check_png_target, write_png
+from qzoom.cli.quiet import hush_libraries
+from qzoom.cli.summary import summary_line
+from qzoom.cli.terminal import dim, is_terminal, printable
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from qzoom import ImageSession, ZoomAnswer
+    from qzoom.cli.arguments import Parser
+
+_EXAMPLES = """\
+examples:
+  qzoom ask receipt.png "what is the total?"
+  qzoom ask receipt.png "what is the total?" --save-view looked.png
+  curl -s https://example.org/chart.png | qzoom ask - "which bar is tallest?" --json
+"""
+
+
+def add_parser(verbs: argparse._SubParsersAction[Parser]) -> None:
+    """Add the verb."""
+    text = "ask a question about an image"
+    parser = verbs.add_parser(
+        "ask",
+        help=text,
+        description=text.capitalize() + ".",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("image", metavar="IMAGE", help="image file, or - for standard input")
+    parser.add_argument("question", metavar="QUESTION", help="what to ask")
+    _add_output_options(parser)
+    _add_zoom_options(parser)
+    _add_model_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check the arguments, read the image, load the model, ask and print."""
+    _check(args)
+    image = _read_image(args.image)
+    hush_libraries()
+    session = _open(args, image)
+    answer = _ask_and_print(session, args)
+    if args.save_view is not None:
+        from qzoom.cli.view import render_view
+
+        write_png(render_view(session.images[0], args.question, answer), args.save_view)
+    if not args.json and is_terminal(sys.stderr):
+        print(dim(summary_line(answer)), file=sys.stderr)
+    return 0
+
+
+def json_fields(answer: ZoomAnswer) -> dict[str, Any]:
+    """What --json prints."""
+    return {
+        "text": answer.text,
+        "zoomed": answer.zoomed,
+        "gate_probability": answer.gate_probability,
+        "boxes_xyxy_px": [list(box) for box in answer.boxes_xyxy_px],
+        "usage": dict(answer.usage),
+        "timings_s": dict(answer.timings_s),
+    }
+
+
+def _add_output_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("output")
+    group.add_argument("--json", action="store_true", help="print one JSON object")
+    group.add_argument(
+        "--save-view",
+        type=Path,
+        metavar="OUT.png",
+        help="also write a picture of where the model looked",
+    )
+    group.add_argument(
+        "--max-new-tokens",
+        type=positive_int,
+        default=64,
+        metavar="N",
+        help="longest answer in tokens (default: 64)",
+    )
+
+
+def _add_zoom_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("zoom")
+    group.add_argument("--direct", action="store_true", help="never look closer")
+    group.add_argument(
+        "--gate-threshold",
+        type=share,
+        metavar="P",
+        help="look closer from this gate probability on (default: the model's own)",
+    )
+    group.add_argument(
+        "--roi-threshold",
+        type=share,
+        metavar="P",
+        help="cells above this belong to the region (default: the model's own)",
+    )
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--model", metavar="NAME", help="folder or hub id (default: the embedded model)"
+    )
+    group.add_argument("--device", metavar="DEVICE", help="cpu, cuda, cuda:1, mps")
+    group.add_argument("--dtype", choices=("auto", "float32", "bfloat16", "float16"))
+
+
+def _check(args: argparse.Namespace) -> None:
+    if not args.question.strip():
+        raise UsageError("the question is empty; give the text to ask")
+    for name in ("gate_threshold", "roi_threshold"):
+        if args.direct and getattr(args, name) is not None:
+            option = "--" + name.replace("_", "-")
+            raise UsageError(f"{option} has no effect with --direct; drop one of them")
+    if args.save_view is not None:
+        args.save_view = args.save_view.expanduser()
+        check_png_target(args.save_view, args.image)
+
+
+def _read_image(source: str) -> Image.Image:
+    # Read before the model is loaded, so that a wrong path fails at once.
+    from qzoom.images.decode import decode_image
+
+    if source != "-":
+        return decode_image(source)
+    if is_terminal(sys.stdin):
+        raise UsageError("IMAGE is - but nothing is piped in; pipe an image or give a file")
+    return decode_image(sys.stdin.buffer)
+
+
+def _open(args: argparse.Namespace, image: Image.Image) -> ImageSession:
+    import qzoom
+
+    return qzoom.load(args.model, dtype=args.dtype, device=args.device).open(image)
+
+
+def _ask_and_print(session: ImageSession, args: argparse.Namespace) -> ZoomAnswer:
+    options: dict[str, Any] = {
+        "max_new_tokens": args.max_new_tokens,
+        "zoom": "never" if args.direct else "auto",
+        "gate_threshold": args.gate_threshold,
+        "roi_threshold": args.roi_threshold,
+    }
+    if not args.json and is_terminal(sys.stdout):
+        return _stream(session.ask(args.question, stream=True, **options))
+    answer: ZoomAnswer = session.ask(args.question, **options)
+    # Escaped to ASCII, so that the object survives any encoding of the pipe.
+    print(json.dumps(json_fields(answer)) if args.json else answer.text)
+    return answer
+
+
+def _stream(pieces: Any) -> ZoomAnswer:
+    try:
+        for piece in pieces:
+            sys.stdout.write(printable(piece))
+            sys.stdout.flush()
+    finally:
+        # Also after Ctrl-C, so that the prompt starts on a line of its own.
+        print(flush=True)
+    answer: ZoomAnswer = pieces.answer
+    return answer

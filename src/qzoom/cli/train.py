@@ -1,0 +1,57 @@
+"""`qzoom train`: make models."""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qzoom.cli.arguments import UsageError, count, existing_file, positive_int
+
+if TYPE_CHECKING:
+    from qzoom.cli.arguments import Parser
+
+STAGES = ("all", "cells", "questions", "region", "gate", "export")
+
+
+def add_parser(verbs: argparse._SubParsersAction[Parser]) -> None:
+    """Add the verb with its sub-verbs."""
+    text = "train models"
+    parser = verbs.add_parser("train", help=text, description=text.capitalize() + ".")
+    kinds = parser.add_subparsers(title="what to train", metavar="WHAT", dest="what", required=True)
+    text = "train the embedded model from nothing on procedural pictures"
+    pretrain = kinds.add_parser("pretrain", help=text, description=text.capitalize() + ".")
+    _add_pretrain_options(pretrain)
+    pretrain.set_defaults(run=run_pretrain)
+
+
+def run_pretrain(args: argparse.Namespace) -> int:
+    """Hand over to `qzoom.train.pretrain`, which resumes what is in the folder."""
+    _check_folder(args.out)
+    pretrain = import_module("qzoom.train.pretrain")
+    code: int | None = pretrain.main(args)
+    return code or 0
+
+
+def _add_pretrain_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--recipe", type=existing_file, metavar="PATH", help="settings (default: those shipped)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder of training states and of the model; a stopped training resumes from it",
+    )
+    parser.add_argument("--stage", choices=STAGES, default="all", help="default: all, in order")
+    parser.add_argument(
+        "--workers", type=count, metavar="N", help="processes that draw pictures (0: none)"
+    )
+    parser.add_argument("--threads", type=positive_int, metavar="N", help="threads of torch")
+
+
+def _check_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--out {folder} is a file; name a folder")

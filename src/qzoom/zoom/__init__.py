@@ -1,0 +1,1 @@
+"""The two-pass zoom: gate, region network, crop, and sessions that reuse the prefix."""

@@ -1,0 +1,52 @@
+"""From a box on the source's cells to the encoded crop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PIL import Image
+
+from qzoom.backbones.base import Backbone, VisionFeatures
+from qzoom.errors import ImageError
+from qzoom.geometry.boxes import Box, cells_to_pixels
+from qzoom.images.crop import crop_px
+from qzoom.images.pipeline import ImagePipeline
+from qzoom.zoom.config import ZoomConfig
+
+
+@dataclass(frozen=True)
+class Crop:
+    """An encoded crop.
+
+    box_px_xyxy: what was cut out of the source picture, in its pixels.
+    grid_thw: the crop's own grid, in patches.
+    """
+
+    box_px_xyxy: Box
+    grid_thw: tuple[int, int, int]
+    features: VisionFeatures
+
+
+def encode_crop(
+    backbone: Backbone,
+    pipeline: ImagePipeline,
+    image: Image.Image,
+    box_cells_xyxy: Box,
+    grid_hw: tuple[int, int],
+    config: ZoomConfig,
+) -> Crop | None:
+    """Cut, resize under the source's own budget and encode; None for a crop too thin to encode."""
+    box_px = cells_to_pixels(
+        box_cells_xyxy,
+        grid_hw,
+        image.size,
+        config.min_crop_side_px,
+        reference_cell_side_px=pipeline.cell_side_px,
+    )
+    try:
+        pixels = pipeline([crop_px(image, box_px)])
+    except ImageError:
+        return None
+    _, high, wide = (int(n) for n in pixels.image_grid_thw[0].tolist())
+    features = backbone.encode(pixels.pixel_values, pixels.image_grid_thw)[0]
+    return Crop(box_px, (1, high, wide), features)
