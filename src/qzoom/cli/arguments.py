@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any, NoReturn
 
+from qzoom import __version__
 from qzoom.errors import QZoomError
 
 
@@ -26,16 +27,14 @@ class Parser(argparse.ArgumentParser):
 
 
 class VersionAction(argparse.Action):
-    """Print the version and end; the package metadata is read only then."""
+    """Print the version of this package and end."""
 
     def __init__(self, option_strings: list[str], dest: str, **kwargs: Any) -> None:
         super().__init__(option_strings, dest, nargs=0, help="print the version and exit")
 
     def __call__(self, parser: argparse.ArgumentParser, *args: Any) -> NoReturn:
         """Print and leave with code 0."""
-        from qzoom.cli.versions import version_of
-
-        print(f"qzoom {version_of('qzoom') or 'unknown (not installed)'}")
+        print(f"qzoom {__version__}")
         parser.exit()
 
 

@@ -17,8 +17,9 @@ from qzoom.cli.terminal import dim, is_terminal, printable
 if TYPE_CHECKING:
     from PIL import Image
 
-    from qzoom import ImageSession, ZoomAnswer
     from qzoom.cli.arguments import Parser
+    from qzoom.zoom.answer import AnswerStream, ZoomAnswer
+    from qzoom.zoom.session import ImageSession
 
 _EXAMPLES = """\
 examples:
@@ -56,7 +57,8 @@ def run(args: argparse.Namespace) -> int:
     if args.save_view is not None:
         from qzoom.cli.view import render_view
 
-        write_png(render_view(session.images[0], args.question, answer), args.save_view)
+        source = session.images[answer.image_index]
+        write_png(render_view(source, args.question, answer), args.save_view)
     if not args.json and is_terminal(sys.stderr):
         print(dim(summary_line(answer)), file=sys.stderr)
     return 0
@@ -156,13 +158,13 @@ def _ask_and_print(session: ImageSession, args: argparse.Namespace) -> ZoomAnswe
     }
     if not args.json and is_terminal(sys.stdout):
         return _stream(session.ask(args.question, stream=True, **options))
-    answer: ZoomAnswer = session.ask(args.question, **options)
+    answer = session.ask(args.question, stream=False, **options)
     # Escaped to ASCII, so that the object survives any encoding of the pipe.
     print(json.dumps(json_fields(answer)) if args.json else answer.text)
     return answer
 
 
-def _stream(pieces: Any) -> ZoomAnswer:
+def _stream(pieces: AnswerStream) -> ZoomAnswer:
     try:
         for piece in pieces:
             sys.stdout.write(printable(piece))
@@ -170,5 +172,5 @@ def _stream(pieces: Any) -> ZoomAnswer:
     finally:
         # Also after Ctrl-C, so that the prompt starts on a line of its own.
         print(flush=True)
-    answer: ZoomAnswer = pieces.answer
-    return answer
+    assert pieces.answer is not None
+    return pieces.answer

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qzoom.cli.quiet import hush_libraries
@@ -37,11 +36,10 @@ def examine() -> dict[str, Any]:
     from qzoom.cli import environment, selfcheck
 
     check = selfcheck.check_default_model()
-    folder = Path(__file__).parents[1] / "assets"
     return {
         "versions": environment.versions(),
         **environment.torch_facts(),
-        "model": {"folder": str(folder), "size_bytes": _size(folder), **check.model},
+        "model": check.model,
         "check": _check_fields(check, selfcheck.QUESTION, selfcheck.EXPECTED),
         "ok": bool(check.answer.strip()),
     }
@@ -59,17 +57,14 @@ def _check_fields(check: Check, question: str, expected: str) -> dict[str, Any]:
     }
 
 
-def _size(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-
-
 def _lines(report: dict[str, Any]) -> list[str]:
     model = report["model"]
     rows = [(name, version or "not installed") for name, version in report["versions"].items()]
     rows += _torch_rows(report) if report["devices"] else [("torch", "cannot be imported")]
+    rows.append(("model", _model_text(model)))
+    if "folder" in model:
+        rows.append(("stored in", f"{model['folder']} ({model['size_bytes'] / 1e6:.1f} MB)"))
     rows += [
-        ("model", _model_text(model)),
-        ("stored in", f"{model['folder']} ({model['size_bytes'] / 1e6:.1f} MB)"),
         ("question", report["check"]["question"]),
         ("answer", _answer_text(report["check"])),
     ]

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import platform
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from qzoom.cli.versions import version_of
+from qzoom import __version__
 
-PACKAGES = ("qzoom", "torch", "transformers", "pillow", "numpy")
+PACKAGES = ("torch", "transformers", "pillow", "numpy")
 
 
 def versions() -> dict[str, str | None]:
     """Versions of Python and of the packages that matter; None where one is missing."""
-    return {"python": platform.python_version()} | {name: version_of(name) for name in PACKAGES}
+    found: dict[str, str | None] = {"python": platform.python_version(), "qzoom": __version__}
+    return found | {name: _version_of(name) for name in PACKAGES}
 
 
 def torch_facts() -> dict[str, Any]:
@@ -54,7 +55,7 @@ def _attention() -> dict[str, Any]:
         "eager": True,
         "sdpa": True,
         "sdpa_backends": [name for name, is_on in backends.items() if is_on],
-        "flash_attn": version_of("flash_attn") if find_spec("flash_attn") else None,
+        "flash_attn": _version_of("flash_attn"),
     }
 
 
@@ -63,3 +64,10 @@ def _threads() -> int:
     import torch
 
     return torch.get_num_threads()
+
+
+def _version_of(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -86,8 +86,9 @@ def _draw_boxes(image: Image.Image, boxes: Sequence[PixelBox], scale: tuple[floa
 
 def _visible_span(start: float, end: float, room: int) -> tuple[int, int]:
     """A span in whole pixels inside the picture, never too short to be seen."""
-    short = max(0.0, _LEAST_BOX_PX - (end - start)) / 2
-    return max(0, round(start - short)), min(room - 1, round(end + short) - 1)
+    length = min(room, max(_LEAST_BOX_PX, end - start))
+    first = min(room - length, max(0.0, (start + end - length) / 2))
+    return round(first), round(first + length) - 1
 
 
 def box_colour(index: int) -> Colour:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,14 +32,17 @@ class Check:
 
 def check_default_model() -> Check:
     """Load the default model and ask it what stands on a sign."""
-    import qzoom
-
     facts: dict[str, Any] = {}
     try:
+        import qzoom
+        from qzoom.loading import embedded_folder
+
+        folder = embedded_folder()
+        facts |= {"folder": str(folder), "size_bytes": _size(folder)}
         start = time.perf_counter()
         model = qzoom.load()
         loaded = time.perf_counter()
-        facts = {
+        facts |= {
             "name": model.name,
             "family": model.family,
             "device": str(model.device),
@@ -69,3 +73,7 @@ def example_picture() -> Image.Image:
         face = ImageFont.load_default(56)
         draw.text(centre, word.upper(), (245, 245, 245), face, anchor="mm")
     return picture
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from qzoom import ZoomAnswer
+    from qzoom.zoom.answer import ZoomAnswer
 
 
 def decision(answer: ZoomAnswer) -> str:
     """Whether the model looked closer, and how sure the gate was that it had to."""
-    what = "looked closer" if answer.zoomed else "direct"
-    gate = answer.gate_probability
-    return what if gate is None else f"{what}, gate {gate:.2f}"
+    parts = ["looked closer" if answer.zoomed else "direct"]
+    if answer.gate_probability is not None:
+        parts.append(f"gate {answer.gate_probability:.2f}")
+    if answer.heatmap is not None and not answer.zoomed:
+        parts.append("no region found")
+    return ", ".join(parts)
 
 
 def summary_line(answer: ZoomAnswer) -> str:

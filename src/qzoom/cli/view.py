@@ -15,7 +15,7 @@ from qzoom.cli.summary import decision
 from qzoom.images.crop import crop_px
 
 if TYPE_CHECKING:
-    from qzoom import ZoomAnswer
+    from qzoom.zoom.answer import ZoomAnswer
 
 _PAPER: Final = (250, 250, 248)
 _INK: Final = (28, 32, 40)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -21,6 +22,8 @@ class OptimSettings:
     warmup_steps: int = 50
     decay_steps: int = 500
     max_grad_norm: float = 1.0
+    tower_scale: float = 1.0
+    """Share of the learning rates that the vision tower gets."""
 
 
 class OptimizerPair:
@@ -29,19 +32,25 @@ class OptimizerPair:
     def __init__(self, named: Mapping[str, nn.Parameter], settings: OptimSettings) -> None:
         self.settings = settings
         self.named = {name: p for name, p in named.items() if p.requires_grad}
-        matrices = [p for name, p in self.named.items() if _is_block_matrix(name, p)]
-        chosen = {id(p) for p in matrices}
-        others = [p for p in self.named.values() if id(p) not in chosen]
         self.parts: dict[str, Optimizer] = {}
         decay = settings.weight_decay
-        if matrices:
+        if matrices := self._groups(block_matrices=True):
             self.parts["muon"] = torch.optim.Muon(
                 matrices, lr=settings.muon_lr, weight_decay=decay, adjust_lr_fn="original"
             )
-        if others:
+        if others := self._groups(block_matrices=False):
             self.parts["adamw"] = AdamW(
                 others, lr=settings.adamw_lr, betas=settings.betas, weight_decay=decay
             )
+
+    def _groups(self, *, block_matrices: bool) -> list[dict[str, Any]]:
+        """Parameter groups with their share of the learning rate, none of them empty."""
+        groups: dict[float, list[nn.Parameter]] = {}
+        for name, parameter in self.named.items():
+            if _is_block_matrix(name, parameter) == block_matrices:
+                scale = self.settings.tower_scale if ".visual." in name else 1.0
+                groups.setdefault(scale, []).append(parameter)
+        return [{"params": members, "scale": scale} for scale, members in groups.items()]
 
     def step(self, step: int, total_steps: int) -> None:
         """Clip, set the learning rates for this step, update and clear the gradients."""
@@ -50,7 +59,7 @@ class OptimizerPair:
         for name, part in self.parts.items():
             base = self.settings.muon_lr if name == "muon" else self.settings.adamw_lr
             for group in part.param_groups:
-                group["lr"] = base * fraction
+                group["lr"] = base * fraction * group["scale"]
             part.step()
             part.zero_grad()
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from random import Random
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedTokenizerFast, Qwen3VLForConditionalGeneration
 
@@ -35,7 +36,7 @@ class QuestionStage:
         self,
         model: Qwen3VLForConditionalGeneration,
         tokenizer: PreTrainedTokenizerFast,
-        cells: CellStage,
+        cells: CellStage | None,
         seed: int,
         mix: ViewMix,
     ) -> None:
@@ -64,11 +65,12 @@ class QuestionStage:
             batch["crops"] = np.stack([patches_uint8(c) for view in views for c in view.crops])
             batch["crop_hw"] = np.array([crop_h // CELL_PX, crop_w // CELL_PX])
             batch["boxes"] = np.array([view.boxes_cells_xyxy for view in views])
-        batch.update({f"cells_{k}": v for k, v in self.cells.make_batch(step).items()})
+        if self.cells is not None:
+            batch.update({f"cells_{k}": v for k, v in self.cells.make_batch(step).items()})
         return batch
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-        """Cross-entropy of the answers plus half the reading loss."""
+        """Cross-entropy of the answers, plus half the reading loss where there are windows."""
         hidden, labels = packed_forward(self.model, self.tokens, batch)
         wanted = labels != IGNORE
         logits = self.model.lm_head(hidden[wanted]).float()
@@ -76,12 +78,20 @@ class QuestionStage:
         right = torch.ones_like(wanted)
         right[wanted] = logits.argmax(-1) == labels[wanted]
         exact = float(right.all(-1).float().mean())
-        look = "zoom" if "crops" in batch else f"direct{int(batch['source_hw'].prod()) // 64}"
+        look = "zoom" if "crops" in batch else _look(int(batch["source_hw"].prod()))
+        metrics = {f"exact_{look}": exact, "answer_loss": float(answer_loss.detach())}
+        if self.cells is None:
+            return answer_loss, metrics
         windows = {k.removeprefix("cells_"): v for k, v in batch.items() if k.startswith("cells_")}
         reading, reading_metrics = self.cells.loss(windows)
-        metrics = {f"exact_{look}": exact, "answer_loss": float(answer_loss.detach())}
         kept = {k: v for k, v in reading_metrics.items() if k.endswith("_right")}
         return answer_loss + 0.5 * reading, {**metrics, **kept}
+
+
+def freeze_blocks(visual: nn.Module) -> None:
+    """Stop training all of a tower but its mergers: its reading is kept, its output is adapted."""
+    for name, parameter in visual.named_parameters():
+        parameter.requires_grad_("merger" in name)
 
 
 def packed_forward(
@@ -167,6 +177,12 @@ class PackedRun:
         normed: Tensor = hidden if layers is not None else self.language.norm(hidden)
         return normed
 
+    def through(self, layers: Iterable[nn.Module], hidden: Tensor) -> Tensor:
+        """Further layers over rows that already have their deepstack features."""
+        for layer in layers:
+            hidden = layer(hidden, position_embeddings=self.rotary, attention_mask=self.mask)
+        return hidden
+
     def text_rows(self, hidden: Tensor) -> Tensor:
         """The question rows of each group, of shape `(batch, groups, length, hidden)`."""
         images, _, width = hidden.shape
@@ -176,6 +192,10 @@ class PackedRun:
         """The source's cells, of shape `(batch, cells, hidden)`."""
         cells = self.source_hw[0] * self.source_hw[1]
         return hidden[:, self.prefix - cells : self.prefix]
+
+
+def _look(cells: int) -> str:
+    return "coarse" if cells <= 64 else "double" if cells <= 128 else "full"
 
 
 def _encode(

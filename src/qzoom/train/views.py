@@ -106,7 +106,7 @@ def _direct(rng: Random, scene: Scene, plan: ViewPlan) -> View | None:
     if not fit:
         return None
     image = resize_to_budget(scene.image, plan.max_cells)
-    return View(image, _choose(rng, fit, plan.groups), [], [])
+    return View(image, choose(rng, fit, plan.groups), [], [])
 
 
 def _zoomed(rng: Random, scene: Scene, plan: ViewPlan) -> View | None:
@@ -119,7 +119,7 @@ def _zoomed(rng: Random, scene: Scene, plan: ViewPlan) -> View | None:
     ]
     if not placed:
         return None
-    chosen = _choose(rng, placed, plan.groups)
+    chosen = choose(rng, placed, plan.groups)
     cell_w, cell_h = plan.canvas_px[0] / cols, plan.canvas_px[1] / rows
     crops = [
         resize_to_budget(
@@ -134,7 +134,8 @@ def _zoomed(rng: Random, scene: Scene, plan: ViewPlan) -> View | None:
     return View(image, [q for q, _ in chosen], [b for _, b in chosen], crops)
 
 
-def _choose(rng: Random, options: Sequence[T], count: int) -> list[T]:
+def choose(rng: Random, options: Sequence[T], count: int) -> list[T]:
+    """`count` of the options, without repeats where there are enough."""
     if len(options) >= count:
         return rng.sample(options, count)
     return [*options, *rng.choices(options, k=count - len(options))]

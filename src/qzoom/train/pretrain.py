@@ -1,0 +1,123 @@
+"""`qzoom train pretrain`: the embedded model from nothing, stage by stage, resumable."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import torch
+from transformers import Qwen3VLForConditionalGeneration
+
+from qzoom.errors import CheckpointError, ConfigError
+from qzoom.synth.vocabulary import SPECIAL_TOKENS, build_tokenizer
+from qzoom.train.branches import BranchStage, init_from_trunk
+from qzoom.train.cells import CellStage, ReadingHeads
+from qzoom.train.export import export, tiny_zoom_config
+from qzoom.train.loop import LoopSettings, run_stage
+from qzoom.train.optim import OptimSettings
+from qzoom.train.pixels import whitening_filters
+from qzoom.train.questions import QuestionStage, freeze_blocks
+from qzoom.train.recipe import QuestionsRecipe, Recipe, read_recipe
+from qzoom.train.state import load_modules, states
+from qzoom.train.tiny import SPLIT_LAYER, tiny_config
+from qzoom.zoom.branches import ZoomAddOn
+
+STAGES = ("cells", "questions", "budgets", "branches", "export")
+
+
+class Pretraining:
+    """Model, heads and branches, and the stages that train them in turn."""
+
+    def __init__(self, recipe: Recipe, out: Path, workers: int) -> None:
+        self.recipe, self.out, self.workers = recipe, out, workers
+        torch.manual_seed(recipe.seed)
+        self.tokenizer = build_tokenizer()
+        special = {t: self.tokenizer.convert_tokens_to_ids(t) for t in SPECIAL_TOKENS}
+        config = tiny_config(len(self.tokenizer), special)
+        config._attn_implementation = "sdpa"
+        self.model = Qwen3VLForConditionalGeneration(config)
+        vision = config.vision_config
+        self.heads = ReadingHeads(vision.hidden_size, vision.out_hidden_size)
+        self.add_on = ZoomAddOn(config.text_config, tiny_zoom_config(recipe.zoom))
+
+    def run(self, stage: str) -> None:
+        """Run one stage to its end, starting from the end of the one before."""
+        getattr(self, f"_{stage}")()
+
+    def _settings(self, steps: int, optim: OptimSettings) -> LoopSettings:
+        return LoopSettings(steps=steps, workers=self.workers, optim=optim)
+
+    def _end_of(self, stage: str) -> Path:
+        found = states(self.out / stage)
+        if not found:
+            raise CheckpointError(f"{self.out / stage} holds no state; run --stage {stage} first")
+        return found[-1]
+
+    def _cells(self) -> None:
+        recipe, visual = self.recipe.cells, self.model.model.visual
+        stage = CellStage(visual, self.heads, self.recipe.seed, recipe.batch_size, recipe.side)
+        # Whitened patches: the first layer need not learn to undo the pictures' own statistics.
+        sample = stage.make_batch(-1)["pixels"]
+        weight, bias = whitening_filters(sample, visual.patch_embed.embed_dim)
+        with torch.no_grad():
+            visual.patch_embed.proj.weight.copy_(weight)
+            visual.patch_embed.proj.bias.copy_(bias)
+        modules = {"visual": visual, "heads": self.heads}
+        run_stage(stage, modules, self._settings(recipe.steps, recipe.optim), self.out / "cells")
+
+    def _questions(self) -> None:
+        modules = {"visual": self.model.model.visual, "heads": self.heads}
+        load_modules(self._end_of("cells"), modules)
+        self._ask("questions", self.recipe.questions, seed=self.recipe.seed)
+
+    def _budgets(self) -> None:
+        load_modules(self._end_of("questions"), {"model": self.model, "heads": self.heads})
+        self._ask("budgets", self.recipe.budgets, seed=self.recipe.seed + 1)
+
+    def _ask(self, name: str, recipe: QuestionsRecipe, seed: int) -> None:
+        visual = self.model.model.visual
+        windows = CellStage(visual, self.heads, seed, recipe.windows) if recipe.windows else None
+        if recipe.freeze_tower:
+            freeze_blocks(visual)
+        stage = QuestionStage(self.model, self.tokenizer, windows, seed, recipe.mix)
+        modules = {"model": self.model, "heads": self.heads}
+        run_stage(stage, modules, self._settings(recipe.steps, recipe.optim), self.out / name)
+
+    def _branches(self) -> None:
+        load_modules(self._end_of("budgets"), {"model": self.model})
+        init_from_trunk(self.add_on, self.model.model.language_model.layers, SPLIT_LAYER)
+        recipe = self.recipe.branches
+        stage = BranchStage(
+            self.model, self.add_on, self.tokenizer, self.recipe.seed, recipe.mix, SPLIT_LAYER
+        )
+        settings = self._settings(recipe.steps, recipe.optim)
+        run_stage(stage, {"add_on": self.add_on}, settings, self.out / "branches")
+
+    def _export(self) -> None:
+        load_modules(self._end_of("budgets"), {"model": self.model})
+        load_modules(self._end_of("branches"), {"add_on": self.add_on})
+        target = export(
+            self.out / "qzoom-tiny", self.model, self.add_on, self.tokenizer, self.recipe.zoom
+        )
+        sys.stdout.write(f"{target}\n")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the stages asked for.
+
+    Args:
+        args: `recipe` (path), `out` (folder), `stage` (a stage or "all"), `workers`, `threads`.
+    """
+    if args.stage != "all" and args.stage not in STAGES:
+        raise ConfigError(f"unknown stage {args.stage!r}; known: all, {', '.join(STAGES)}")
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    recipe, out = read_recipe(Path(args.recipe)), Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "recipe.json").write_text(json.dumps(dataclasses.asdict(recipe), indent=2))
+    for stage in STAGES if args.stage == "all" else (args.stage,):
+        Pretraining(recipe, out, 1 if args.workers is None else args.workers).run(stage)
+    return 0

@@ -1,0 +1,114 @@
+"""Recipes in YAML: every setting named, unknown ones refused with a suggestion."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import yaml
+
+from qzoom.errors import ConfigError
+from qzoom.train.optim import OptimSettings
+from qzoom.train.views import ViewMix
+
+
+@dataclass(frozen=True)
+class CellsRecipe:
+    """Reading windows: `steps` batches of `batch_size` windows of `side` x `side` cells."""
+
+    steps: int = 2000
+    batch_size: int = 64
+    side: int = 4
+    optim: OptimSettings = field(default_factory=OptimSettings)
+
+
+@dataclass(frozen=True)
+class QuestionsRecipe:
+    """Questions: `steps` batches of the mix, each with `windows` reading windows.
+
+    With `freeze_tower` only the tower's mergers learn along with the decoder.
+    """
+
+    steps: int = 2000
+    windows: int = 12
+    freeze_tower: bool = False
+    mix: ViewMix = field(default_factory=ViewMix)
+    optim: OptimSettings = field(default_factory=OptimSettings)
+
+
+@dataclass(frozen=True)
+class BranchesRecipe:
+    """Gate and region network on the frozen trunk."""
+
+    steps: int = 400
+    mix: ViewMix = field(default_factory=ViewMix)
+    optim: OptimSettings = field(default_factory=OptimSettings)
+
+
+@dataclass(frozen=True)
+class ZoomRecipe:
+    """Thresholds and budget written into the exported model."""
+
+    gate_threshold: float = 0.5
+    roi_threshold: float = 0.25
+    min_cells: int = 16
+    max_cells: int = 64
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All stages of pre-training, in order."""
+
+    seed: int = 0
+    cells: CellsRecipe = field(default_factory=CellsRecipe)
+    questions: QuestionsRecipe = field(default_factory=QuestionsRecipe)
+    budgets: QuestionsRecipe = field(default_factory=QuestionsRecipe)
+    branches: BranchesRecipe = field(default_factory=BranchesRecipe)
+    zoom: ZoomRecipe = field(default_factory=ZoomRecipe)
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe file.
+
+    Raises:
+        ConfigError: when the file is missing, not YAML, or holds an unknown or mistyped setting.
+    """
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"recipe {path} cannot be read: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        line = str(error).splitlines()[0]
+        raise ConfigError(f"recipe {path} is not YAML: {line}") from None
+    recipe = _build(Recipe, content or {}, "recipe")
+    assert isinstance(recipe, Recipe)
+    return recipe
+
+
+def _build(kind: type[Any], values: object, where: str) -> Any:
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where} must be a block of settings, got {values!r}")
+    hints = get_type_hints(kind)
+    for name in values:
+        if name not in hints:
+            near = difflib.get_close_matches(str(name), hints, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(hints)}"
+            raise ConfigError(f"unknown setting {name!r} in {where}{hint}")
+    return kind(**{name: _value(hints[name], value, f"{where}.{name}") for name, value in values.items()})
+
+
+def _value(hint: Any, value: object, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return _build(hint, value, where)  # type: ignore[arg-type]
+    if hint is bool and not isinstance(value, bool):
+        raise ConfigError(f"{where} must be true or false, got {value!r}")
+    if hint in (int, float):
+        wrong = isinstance(value, bool) or not isinstance(value, int if hint is int else int | float)
+        if wrong:
+            raise ConfigError(f"{where} must be a {hint.__name__}, got {value!r}")
+        return hint(value)
+    return tuple(value) if isinstance(value, list) else value
