@@ -1,0 +1,79 @@
+"""Compare qzoom with stored outputs of the reference: run_goldens.py FOLDER... [--attn KERNEL]
+
+Give golden folders, or folders that hold some. Prints one line per stored run with the largest
+absolute differences, and ends with status 1 if any lies over its limit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[2] / part) for part in (".", "src")]
+
+from tests.parity.compare import Difference, case_differences, run_differences
+from tests.parity.goldens import golden_cases, golden_folders
+
+import qzoom
+
+
+class Result(NamedTuple):
+    """The differences of one stored record and where it stands."""
+
+    label: str
+    differences: list[Difference]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every difference is within its limit."""
+        return all(difference.ok for difference in self.differences)
+
+
+def check_cases(folder: Path, model: qzoom.ZoomModel) -> Iterator[Result]:
+    """Every case and every run of cases.json."""
+    for case in golden_cases(folder):
+        label = f"{folder.name} {case.name}"
+        yield Result(f"{label} pixels", case_differences(model, case))
+        for run in case.runs:
+            kind = "zoomed" if run.zoomed else "direct"
+            yield Result(f"{label} run{run.index} {kind}", run_differences(model, case, run))
+
+
+CHECKS = (check_cases,)
+"""One function per kind of stored file; each yields results for one folder."""
+
+
+def check_folder(folder: Path, attn: str, dtype: str) -> Iterator[Result]:
+    """All checks of one folder, its checkpoint loaded once."""
+    model = qzoom.load(folder / "checkpoint", attn_implementation=attn, dtype=dtype)
+    for check in CHECKS:
+        yield from check(folder, model)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the comparison and return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
+    parser.add_argument("--attn", choices=["eager", "sdpa"], default="eager")
+    parser.add_argument("--dtype", default="float32", help="limits are meant for float32")
+    options = parser.parse_args(arguments)
+    try:
+        folders = golden_folders(options.folders)
+    except FileNotFoundError as error:
+        parser.error(str(error))
+    missed = total = 0
+    for folder in folders:
+        for result in check_folder(folder, options.attn, options.dtype):
+            total += 1
+            missed += not result.ok
+            shown = "  ".join(map(str, result.differences))
+            print(f"{'PASS' if result.ok else 'MISS'}  {result.label}:  {shown}", flush=True)
+    print(f"{total - missed} of {total} within the limits ({options.attn}, {options.dtype})")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

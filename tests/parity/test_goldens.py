@@ -1,0 +1,113 @@
+"""What qzoom computes equals what the reference stored, one prompt at a time and in batches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from tests.parity.batches import BatchOfCases
+from tests.parity.compare import case_differences, misses, run_differences
+from tests.parity.conftest import KNOWN
+from tests.parity.goldens import golden_cases, golden_folders
+from tests.parity.run_goldens import check_folder, main
+
+import qzoom
+
+
+def test_pixels(golden_folder: Path, golden_model: qzoom.ZoomModel) -> None:
+    for case in golden_cases(golden_folder):
+        assert not misses(case_differences(golden_model, case)), case.name
+
+
+def test_runs(golden_folder: Path, golden_model: qzoom.ZoomModel) -> None:
+    compared = 0
+    for case in golden_cases(golden_folder):
+        for run in case.runs:
+            differences = run_differences(golden_model, case, run)
+            assert not misses(differences), f"{case.name} run {run.index}"
+            compared += 1
+    assert compared >= 10
+
+
+def test_folders_added_since(shared_goldens: Path) -> None:
+    for folder in golden_folders([shared_goldens]):
+        if folder.name in KNOWN:
+            continue
+        for result in check_folder(folder, "eager", "float32"):
+            assert not misses(result.differences), result.label
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_padded_batch_routes_each_row_on_its_own(
+    golden_folder: Path, golden_model: qzoom.ZoomModel, side: str
+) -> None:
+    batch = BatchOfCases(golden_folder)
+    options = batch.mixed_options()
+    together = batch.generate(golden_model, side, **options)
+    assert set(together.zoomed) == {False, True}
+    for row in range(len(batch.cases)):
+        alone = batch.generate_one(golden_model, row, **options)
+        assert not misses(batch.differences(together, row, alone)), batch.cases[row].name
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("run", [2, 3])
+def test_a_batch_of_one_mind_equals_the_stored_runs(
+    golden_folder: Path, golden_model: qzoom.ZoomModel, side: str, run: int
+) -> None:
+    # Run 2 has the lowest region threshold: every row of the batch zooms. In run 3 none does.
+    batch = BatchOfCases(golden_folder)
+    options = batch.shared_options(run)
+    together = batch.generate(golden_model, side, **options)
+    assert set(together.zoomed) == {run == 2}
+    for row in range(len(batch.cases)):
+        alone = batch.generate_one(golden_model, row, **options)
+        assert not misses(batch.differences(together, row, alone)), batch.cases[row].name
+
+
+def test_a_batch_in_which_rows_end_early(
+    golden_folder: Path, golden_model: qzoom.ZoomModel
+) -> None:
+    batch = BatchOfCases(golden_folder)
+    options = batch.mixed_options()
+    free = batch.generate(golden_model, "left", **options).sequences[:, -6:]
+    options["eos_token_id"] = int(free[0, 1])
+    ended = golden_model.generate(**batch.inputs("left"), pad_token_id=2, **options)
+    width = ended.shape[1] - batch.width
+    for row, tokens in enumerate(free.tolist()):
+        at = tokens.index(options["eos_token_id"]) if options["eos_token_id"] in tokens else 5
+        expected = (tokens[: at + 1] + [2] * 6)[:width]
+        assert ended[row, batch.width :].tolist() == expected
+
+
+def test_the_script_says_what_it_found(
+    golden_folder: Path, capsys: pytest.CaptureFixture[str], attn: str
+) -> None:
+    if golden_folder.parent.name != "data" or attn != "eager":
+        pytest.skip("one committed folder of each family is enough")
+    assert main([str(golden_folder), "--attn", attn]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("PASS") for line in lines) == 12
+    assert lines[-1].startswith("12 of 12")
+
+
+def test_the_script_reports_misses(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(__file__).parent / "data" / "qwen3_vl-large"
+    load = qzoom.load
+
+    def disturbed(*args: object, **options: object) -> qzoom.ZoomModel:
+        model = load(*args, **options)  # type: ignore[arg-type]
+        with torch.no_grad():
+            model.parts.backbone.language.norm.weight[0] += 0.01
+        return model
+
+    monkeypatch.setattr(qzoom, "load", disturbed)
+    assert main([str(folder.parent)]) == 1
+    missed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("MISS")]
+    assert len(missed) == 20
+    assert all("logits" in line for line in missed)
+    with pytest.raises(SystemExit):
+        main([str(tmp_path)])
