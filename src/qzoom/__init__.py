@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from qzoom.loading import load as load
@@ -15,13 +16,15 @@ __version__ = "0.1.0"
 
 __all__ = ["ImageSession", "ZoomAnswer", "ZoomConfig", "ZoomModel", "__version__", "load"]
 
-_HOMES = {
-    "load": "qzoom.loading",
-    "ZoomModel": "qzoom.zoom.model",
-    "ImageSession": "qzoom.zoom.session",
-    "ZoomAnswer": "qzoom.zoom.answer",
-    "ZoomConfig": "qzoom.zoom.config",
-}
+_HOMES: Final = MappingProxyType(
+    {
+        "load": "qzoom.loading",
+        "ZoomModel": "qzoom.zoom.model",
+        "ImageSession": "qzoom.zoom.session",
+        "ZoomAnswer": "qzoom.zoom.answer",
+        "ZoomConfig": "qzoom.zoom.config",
+    }
+)
 
 
 def __getattr__(name: str) -> Any:
@@ -31,3 +34,7 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from qzoom.checkpoints.load import read_checkpoint
 from qzoom.zoom.model import ZoomModel
+
+if TYPE_CHECKING:
+    import torch
 
 EMBEDDED = "qzoom-tiny"
 
@@ -20,8 +23,8 @@ def embedded_folder() -> Path:
 def load(
     name: str | Path | None = None,
     *,
-    dtype: Any = None,
-    device: Any = None,
+    dtype: torch.dtype | str | None = None,
+    device: torch.device | str | None = None,
     attn_implementation: str | None = None,
     revision: str | None = None,
 ) -> ZoomModel:
@@ -37,11 +40,11 @@ def load(
 
     Raises:
         CheckpointError: when it cannot be found or read.
+        ConfigError: when it asks for something unsupported, or dtype, device or
+            attn_implementation cannot be used here.
     """
-    source = embedded_folder() if name in (None, EMBEDDED) else name
-    assert source is not None
     checkpoint = read_checkpoint(
-        source,
+        embedded_folder() if name is None or name == EMBEDDED else name,
         dtype=dtype,
         device=device,
         attn_implementation=attn_implementation,

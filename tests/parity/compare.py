@@ -59,9 +59,7 @@ def case_differences(model: ZoomModel, case: GoldenCase) -> list[Difference]:
 
 def run_differences(model: ZoomModel, case: GoldenCase, run: GoldenRun) -> list[Difference]:
     """Generate under the run's thresholds and compare all that was stored of it."""
-    out = model.generate(
-        case.input_ids, images=[case.image()], return_details=True, **run.options
-    )
+    out = model.generate(case.input_ids, images=[case.image()], return_details=True, **run.options)
     return [*details_differences(out, case, run), *_crop_features(model, case, run)]
 
 
@@ -110,9 +108,7 @@ def _crop_features(model: ZoomModel, case: GoldenCase, run: GoldenRun) -> Iterat
     grid_hw = (high // parts.pipeline.merge_size, wide // parts.pipeline.merge_size)
     box = Box(*run.record["roi_box_cells"])
     with torch.inference_mode():
-        crop = encode_crop(
-            parts.backbone, parts.pipeline, case.image(), box, grid_hw, parts.config
-        )
+        crop = encode_crop(parts.backbone, parts.pipeline, case.image(), box, grid_hw, parts.config)
     yield Difference("roi_features", largest(crop and crop.features.cells_ch, stored))
 
 

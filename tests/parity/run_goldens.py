@@ -12,7 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[2] / part) for part in (".", "src")]
+if not __package__:
+    # Run as a script: find the checkout's own tests and sources.
+    root = Path(__file__).resolve().parents[2]
+    sys.path.insert(0, str(root))
+    sys.path.insert(0, str(root / "src"))
 
 from tests.parity.compare import Difference, case_differences, run_differences
 from tests.parity.goldens import golden_cases, golden_folders

@@ -100,24 +100,25 @@ def test_pretrain_gets_its_options(monkeypatch, tmp_path):
     module = ModuleType("qzoom.train.pretrain")
     module.main = seen.append
     monkeypatch.setitem(sys.modules, "qzoom.train.pretrain", module)
-    recipe = tmp_path / "small.toml"
+    recipe = tmp_path / "small.yaml"
     recipe.write_text("")
-    options = ["--recipe", str(recipe), "--out", str(tmp_path / "out"), "--stage", "gate"]
+    options = ["--recipe", str(recipe), "--out", str(tmp_path / "out"), "--stage", "budgets"]
     assert main(["train", "pretrain", *options, "--workers", "0", "--threads", "2"]) == 0
     args = seen[0]
-    assert (args.recipe, args.out, args.stage) == (recipe, tmp_path / "out", "gate")
+    assert (args.recipe, args.out, args.stage) == (recipe, tmp_path / "out", "budgets")
     assert (args.workers, args.threads) == (0, 2)
-    assert main(["train", "pretrain", "--out", str(tmp_path / "out")]) == 0
-    assert (seen[1].recipe, seen[1].stage, seen[1].workers) == (None, "all", None)
+    assert main(["train", "pretrain", *options[:4]]) == 0
+    assert (seen[1].recipe, seen[1].stage, seen[1].workers) == (recipe, "all", None)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["train"], "required: WHAT"),
-        (["train", "pretrain"], "required: --out"),
-        (["train", "pretrain", "--out", "{here}"], "is a file"),
-        (["train", "pretrain", "--out", "x", "--recipe", "gone.toml"], "no file at 'gone.toml'"),
+        (["train", "pretrain"], "required: --recipe, --out"),
+        (["train", "pretrain", "--out", "x"], "required: --recipe"),
+        (["train", "pretrain", "--recipe", "{here}", "--out", "{here}"], "is a file"),
+        (["train", "pretrain", "--out", "x", "--recipe", "gone.yaml"], "no file at 'gone.yaml'"),
         (["train", "pretrain", "--out", "x", "--stage", "end"], "invalid choice: 'end'"),
         (["train", "pretrain", "--out", "x", "--workers", "-1"], "at least 0, got '-1'"),
         (["train", "pretrain", "--out", "x", "--threads", "0"], "at least 1, got '0'"),

@@ -95,8 +95,17 @@ class Backbone:
     @property
     def layers(self) -> Sequence[nn.Module]:
         """Decoder layers of the trunk."""
-        layers: Sequence[nn.Module] = self.language.layers
-        return layers
+        return list(self.language.layers)
+
+    @property
+    def deepstack_levels(self) -> int:
+        """First trunk layers whose output gets extra image features."""
+        return 0
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Token ids that can be embedded: 0 to this, exclusive."""
+        return int(self.language.embed_tokens.num_embeddings)
 
     @property
     def merge_size(self) -> int:

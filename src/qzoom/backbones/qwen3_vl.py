@@ -15,6 +15,11 @@ class Qwen3VLBackbone(Backbone):
 
     family = "qwen3_vl"
 
+    @property
+    def deepstack_levels(self) -> int:
+        """One for each intermediate vision block that is tapped."""
+        return len(self.visual.deepstack_merger_list)
+
     def deepstack_of(self, vision_output: Any) -> Sequence[Tensor]:
         """Features of intermediate vision blocks, one tensor for each of the first layers."""
         levels: Sequence[Tensor] = vision_output.deepstack_features

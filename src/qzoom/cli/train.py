@@ -12,7 +12,7 @@ from qzoom.cli.arguments import UsageError, count, existing_file, positive_int
 if TYPE_CHECKING:
     from qzoom.cli.arguments import Parser
 
-STAGES = ("all", "cells", "questions", "region", "gate", "export")
+STAGES = ("all", "cells", "questions", "budgets", "branches", "export")
 
 
 def add_parser(verbs: argparse._SubParsersAction[Parser]) -> None:
@@ -36,7 +36,11 @@ def run_pretrain(args: argparse.Namespace) -> int:
 
 def _add_pretrain_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--recipe", type=existing_file, metavar="PATH", help="settings (default: those shipped)"
+        "--recipe",
+        type=existing_file,
+        required=True,
+        metavar="PATH",
+        help="settings in YAML, such as recipes/tiny.yaml of the repository",
     )
     parser.add_argument(
         "--out",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 from qzoom.eval.intervals import wilson
 from qzoom.geometry.boxes import contains
@@ -14,8 +14,9 @@ from qzoom.synth.fonts import FontSplit
 from qzoom.synth.world import Scene, scene_of
 from qzoom.zoom.answer import ZoomAnswer
 from qzoom.zoom.model import ZoomModel
+from qzoom.zoom.options import Zoom
 
-FULL_CELLS = 1024
+FULL_CELLS: Final = 1024
 
 
 @dataclass
@@ -63,7 +64,7 @@ def evaluate_world(
         a report for "direct_coarse", "direct_double", "direct_full" and "zoom_coarse".
     """
     coarse = model.pipeline.max_pixels // model.pipeline.cell_side_px**2
-    looks = {
+    looks: dict[str, tuple[ZoomModel, Zoom]] = {
         "direct_coarse": (model, "never"),
         "direct_double": (model.with_budget(max_cells=2 * coarse), "never"),
         "direct_full": (model.with_budget(max_cells=FULL_CELLS), "never"),

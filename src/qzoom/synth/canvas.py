@@ -79,11 +79,9 @@ class Canvas:
         chosen = face or self.rng.choice(faces(self.split))
         return load_face(chosen, max(SMALLEST_PRINT_PX, round(size_units * self.unit_px)))
 
-    def size_units_of(self, font: FreeTypeFont) -> float:
-        """Em size of a font in coarse units."""
-        return float(font.size) / self.unit_px
-
-    def place(self, width_px: float, height_px: float, margin_px: float) -> tuple[float, float] | None:
+    def place(
+        self, width_px: float, height_px: float, margin_px: float
+    ) -> tuple[float, float] | None:
         """Left top of a free spot, or None when none was found in 40 tries."""
         room_x, room_y = self.image.width - width_px, self.image.height - height_px
         if room_x < 2 * margin_px or room_y < 2 * margin_px:
@@ -107,28 +105,27 @@ class Canvas:
     def ask(self, text: str, kind: str, printed: PrintedText) -> None:
         """Add a question answered by a printed run."""
         size = printed.size_px / self.unit_px
-        self.questions.append(
-            Question(text, printed.text.lower(), kind, printed.box_px_xyxy, size)
-        )
+        self.questions.append(Question(text, printed.text.lower(), kind, printed.box_px_xyxy, size))
 
     def ask_plain(self, text: str, answer: str, kind: str, box: PixelBox | None = None) -> None:
         """Add a question that needs no reading."""
         self.questions.append(Question(text, answer, kind, box))
 
 
-def blank_canvas(
-    rng: Random, size_px: tuple[int, int], sizes: SizeMix, split: FontSplit
-) -> Canvas:
+def blank_canvas(rng: Random, size_px: tuple[int, int], sizes: SizeMix, split: FontSplit) -> Canvas:
     """A canvas with a plain or shaded light background and a little clutter."""
     width, height = size_px
     base = rng.randint(150, 250)
     top, bottom = jitter(rng, (base, base, base), 25), jitter(rng, (base, base, base), 25)
     if rng.random() < 0.5:
         bottom = top
-    image = Image.new("RGB", (1, 2))
-    image.putpixel((0, 0), top)
-    image.putpixel((0, 1), bottom)
-    image = image.resize((width, height), Image.Resampling.BILINEAR)
+    image = Image.new("RGB", (width, height), top)
+    if top != bottom:
+        # Shaded along a column, then widened: resizing both ways at once costs ten times as much.
+        column = Image.new("RGB", (1, 2), top)
+        column.putpixel((0, 1), bottom)
+        column = column.resize((1, height), Image.Resampling.BILINEAR)
+        image = column.resize((width, height), Image.Resampling.NEAREST)
     canvas = Canvas(image, (width * height) ** 0.5 / COARSE_SIDE_PX, rng, sizes, split)
     for _ in range(rng.choice((0, 0, 4, 8))):
         ends = [(rng.uniform(0, width), rng.uniform(0, height)) for _ in range(2)]

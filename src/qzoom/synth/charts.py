@@ -10,30 +10,41 @@ from qzoom.synth.lexicon import COLOURS, WORDS
 def draw_chart(canvas: Canvas) -> None:
     """Draw one chart of 3 to 6 bars over the canvas; ask for values, the title and the tallest."""
     rng, unit = canvas.rng, canvas.unit_px
-    width, height = canvas.image.size
-    title_font = canvas.font(rng.uniform(12, 15))
-    title = canvas.print_centred(
-        title_font, rng.choice(WORDS).upper(), (width / 2, 16 * unit), ink_for(rng, (220, 220, 220))
-    )
-    canvas.ask("what is the title of the chart?", "chart_title", title)
+    _print_title(canvas)
     colours = rng.sample(sorted(COLOURS), rng.randint(3, 6))
     most = rng.choice((99, 999))
     values = rng.sample(range(most // 12 + 1, most + 1), len(colours))
+    _draw_bars(canvas, dict(zip(colours, values, strict=True)), most)
+    width, height = canvas.image.size
+    ends = (12 * unit, height - 12 * unit, width - 12 * unit, height - 12 * unit)
+    canvas.draw.line(ends, fill=(60, 60, 60), width=max(1, round(unit)))
+    tallest = colours[values.index(max(values))]
+    canvas.ask_plain("which bar is the tallest?", tallest, "tallest")
+
+
+def _print_title(canvas: Canvas) -> None:
+    rng = canvas.rng
+    font = canvas.font(rng.uniform(12, 15))
+    middle = (canvas.image.width / 2, 16 * canvas.unit_px)
+    word = rng.choice(WORDS).upper()
+    title = canvas.print_centred(font, word, middle, ink_for(rng, (220, 220, 220)))
+    canvas.ask("what is the title of the chart?", "chart_title", title)
+
+
+def _draw_bars(canvas: Canvas, values: dict[str, int], most: int) -> None:
+    """Bars from left to right with their values above them; `most` reaches the ceiling."""
+    rng, unit = canvas.rng, canvas.unit_px
+    width, height = canvas.image.size
     left, right, floor, ceiling = 12 * unit, width - 12 * unit, height - 12 * unit, 52 * unit
-    slot = (right - left) / len(colours)
+    slot = (right - left) / len(values)
     size = min(canvas.sizes.pick(rng), 0.9 * slot / unit / (2 if most == 99 else 2.4))
     font = canvas.font(size)
-    for index, (colour, value) in enumerate(zip(colours, values, strict=True)):
+    for index, (colour, value) in enumerate(values.items()):
         centre = left + (index + 0.5) * slot
         top = floor - value / most * (floor - ceiling)
         half = slot * 0.33
         fill = jitter(rng, COLOURS[colour], 14)
         canvas.draw.rectangle((centre - half, top, centre + half, floor), fill=fill)
-        text_h = text_size(font, str(value))[1]
-        printed = canvas.print_centred(
-            font, str(value), (centre, top - 0.4 * font.size - text_h / 2), (30, 30, 30)
-        )
+        above = top - 0.4 * font.size - text_size(font, str(value))[1] / 2
+        printed = canvas.print_centred(font, str(value), (centre, above), (30, 30, 30))
         canvas.ask(f"what is the value of the {colour} bar?", "chart_value", printed)
-    canvas.draw.line((left, floor, right, floor), fill=(60, 60, 60), width=max(1, round(unit)))
-    tallest = colours[values.index(max(values))]
-    canvas.ask_plain("which bar is the tallest?", tallest, "tallest")

@@ -71,7 +71,7 @@ def draw_shape(
     shape: str,
     centre_px: tuple[float, float],
     radius_px: float,
-    colour: Colour,
+    colour: Colour | int,
 ) -> PixelBox:
     """Draw one filled shape of the lexicon and return its box."""
     x, y = centre_px
@@ -98,7 +98,9 @@ def _corners(shape: str, x: float, y: float, r: float) -> list[tuple[float, floa
     if shape == "star":
         radii = (r, 0.42 * r) * 5
         turns = [math.pi * (i / 5 - 0.5) for i in range(10)]
-        return [(x + q * math.cos(t), y + q * math.sin(t)) for q, t in zip(radii, turns, strict=True)]
+        return [
+            (x + q * math.cos(t), y + q * math.sin(t)) for q, t in zip(radii, turns, strict=True)
+        ]
     raise ValueError(f"unknown shape {shape!r}")
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Final
 
-WORDS: Final[tuple[str, ...]] = tuple(
-    """
+_WORD_LIST: Final = """
     apple arrow autumn bacon badge bakery banana basil beach bell berry bird blanket boat bolt book
     bread brick bridge broom bucket butter cabin cake camera candle candy canoe castle cedar cheese
     cherry city clock cloud clover coast cobra coffee comet copper coral cotton cream crown daisy
@@ -18,8 +17,8 @@ WORDS: Final[tuple[str, ...]] = tuple(
     rabbit radio raven river robin rocket saddle salad salmon school sierra silver spoon station
     sugar summer sunset tea temple tiger timber tomato tower train tulip tunnel turtle velvet
     violin walnut water willow window winter wolf zebra zinc
-    """.split()
-)
+    """
+WORDS: Final[tuple[str, ...]] = tuple(_WORD_LIST.split())
 """Every word the world prints, in lower case (printed in capitals)."""
 
 COLOURS: Final = MappingProxyType(

@@ -21,10 +21,9 @@ def draw_table(canvas: Canvas) -> None:
     face = rng.choice(faces(canvas.split))
     names = canvas.font(rng.uniform(11.5, 13.5), face)
     figures = canvas.font(canvas.sizes.pick(rng), face)
-    title = rng.choice(TABLE_TITLES)
-    printed = canvas.print_centred(
-        canvas.font(rng.uniform(13, 16), face), title.upper(), (width / 2, pad + 14 * unit), ink
-    )
+    title = rng.choice(TABLE_TITLES).upper()
+    titles = canvas.font(rng.uniform(13, 16), face)
+    printed = canvas.print_centred(titles, title, (width / 2, pad + 14 * unit), ink)
     canvas.ask("what is the title of the table?", "table_title", printed)
     rows = rng.sample(WORDS, rng.randint(2, 5))
     values = [rng.randint(1, rng.choice((9, 99, 999))) for _ in rows]

@@ -1,4 +1,4 @@
-"""Tokenizer of the embedded model: byte-level, small, with Qwen's special tokens and chat layout."""
+"""Tokenizer of the embedded model: byte-level, small, Qwen's special tokens and chat layout."""
 
 from __future__ import annotations
 
@@ -6,9 +6,18 @@ from collections.abc import Iterator
 from itertools import product
 from typing import Final
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import (
+    AddedToken,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    trainers,
+)
 from transformers import PreTrainedTokenizerFast
 
+from qzoom.errors import ConfigError
 from qzoom.synth.lexicon import COLOURS, SHAPES, TABLE_TITLES, WORDS
 from qzoom.zoom.chat import CHAT_TEMPLATE
 
@@ -46,12 +55,24 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     core.train_from_iterator(_corpus(), trainer)
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=core,
         chat_template=CHAT_TEMPLATE,
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
     )
+
+
+def token_id(tokenizer: PreTrainedTokenizerFast, token: str) -> int:
+    """Id of one token.
+
+    Raises:
+        ConfigError: when the vocabulary does not hold it.
+    """
+    found = tokenizer.convert_tokens_to_ids(token)
+    if not isinstance(found, int):
+        raise ConfigError(f"the tokenizer has no token {token!r}")
+    return found
 
 
 def _corpus() -> Iterator[str]:

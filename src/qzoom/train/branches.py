@@ -6,7 +6,6 @@ print is too small for the coarse view.
 
 from __future__ import annotations
 
-import copy
 from random import Random
 from typing import Any, Final
 
@@ -18,12 +17,14 @@ from transformers import PreTrainedTokenizerFast, Qwen3VLForConditionalGeneratio
 
 from qzoom.backbones.base import rotate
 from qzoom.synth.canvas import Question
+from qzoom.synth.window_labels import CELL_PX, IGNORE
 from qzoom.synth.world import make_scene
+from qzoom.train.grounding import ink_cells
 from qzoom.train.loader import Batch
-from qzoom.train.packing import IGNORE, Tokens, encode_turn, pad_texts
+from qzoom.train.packed_run import PackedRun
+from qzoom.train.packing import Tokens, encode_turn, pad_texts
 from qzoom.train.pixels import patches_uint8
-from qzoom.train.questions import PackedRun
-from qzoom.train.views import CELL_PX, ViewMix, ViewPlan, choose, resize_to_budget
+from qzoom.train.views import ViewMix, ViewPlan, choose, resize_to_budget
 from qzoom.zoom.branches import ZoomAddOn
 
 GATE_SMALL_UNITS: Final = 9.0
@@ -108,7 +109,8 @@ def region_maps(add_on: ZoomAddOn, run: PackedRun, tap: Tensor, asking_bg: Tenso
         head.queries(_at(run.text_rows(hidden), asking_bg)),
         (_at(run.text_rows(cos), asking_bg), _at(run.text_rows(sin), asking_bg)),
     )
-    shared = queries.unflatten(1, (keys.shape[1], -1)).mean(2)
+    batch, _, groups, width = queries.shape
+    shared = queries.reshape(batch, keys.shape[1], -1, groups, width).mean(2)
     scores = torch.einsum("bkgd,bkcd->bgc", shared.float(), keys.float()) / keys.shape[1]
     return scores * head.scaling
 
@@ -126,11 +128,8 @@ def cell_targets(
     rows, cols = grid_hw
     if question.box_px_xyxy is None:
         return np.full(rows * cols, IGNORE)
-    x1, y1, x2, y2 = question.box_px_xyxy
-    wide, high = plan.canvas_px[0] / cols, plan.canvas_px[1] / rows
-    target = np.zeros((rows, cols), np.int64)
-    target[int(y1 // high) : int((y2 - 1) // high) + 1, int(x1 // wide) : int((x2 - 1) // wide) + 1] = 1
-    return target.reshape(-1)
+    width, height = plan.canvas_px
+    return ink_cells(question, (0, 0, width, height), grid_hw).astype(np.int64)
 
 
 def needs_zoom(question: Question) -> bool:
@@ -143,12 +142,12 @@ def init_from_trunk(add_on: ZoomAddOn, layers: nn.ModuleList, split_layer: int) 
     region = add_on.region
     for index, layer in enumerate(region.layers):
         layer.load_state_dict(layers[split_layer + index].state_dict())
-    last = layers[split_layer + len(region.layers)]
+    last: Any = layers[split_layer + len(region.layers)]
     region.final.input_layernorm.load_state_dict(last.input_layernorm.state_dict())
     for name in ("q_proj", "k_proj", "q_norm", "k_norm"):
         module = getattr(region.final, name)
         if module is not None:
-            module.load_state_dict(copy.deepcopy(getattr(last.self_attn, name).state_dict()))
+            module.load_state_dict(getattr(last.self_attn, name).state_dict())
     if add_on.gate is not None:
         for index, layer in enumerate(add_on.gate.layers):
             layer.load_state_dict(layers[split_layer + index].state_dict())

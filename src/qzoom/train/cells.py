@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -11,34 +12,51 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLVisionModel
 
-from qzoom.synth.lexicon import WORDS
-from qzoom.synth.windows import GLYPHS, IGNORE, NUMBER_SLOTS, WindowLabels, make_window
+from qzoom.synth.lexicon import COLOURS, SHAPES, WORDS
+from qzoom.synth.window_labels import GLYPHS, IGNORE, NUMBER_SLOTS, WindowLabels
+from qzoom.synth.windows import make_window
 from qzoom.train.loader import Batch
 from qzoom.train.pixels import normalise, patches_uint8
 from qzoom.train.tower import TowerOutput, encode_equal
 
-DIGIT_CLASSES = 11
+DIGIT_CLASSES: Final = 11
+PATCHES_PER_CELL: Final = 4
+"""Blank and the ten digits."""
 
 
 class ReadingHeads(nn.Module):
-    """Throw-away heads: glyphs of each patch, word and number of each cell."""
+    """Throw-away heads: glyphs and colour of each patch; word, number, colours, shape of each cell.
+
+    Each gives logits of shape `(places, classes)`.
+    """
 
     def __init__(self, patch_width: int, cell_width: int) -> None:
         super().__init__()
+        tones = len(COLOURS) + 1
         self.patch_norm = nn.LayerNorm(patch_width)
         self.glyphs = nn.Linear(patch_width, 2 * len(GLYPHS))
         self.cell_norm = nn.LayerNorm(cell_width)
         self.words = nn.Linear(cell_width, len(WORDS) + 1)
         self.digits = nn.Linear(cell_width, NUMBER_SLOTS * DIGIT_CLASSES)
+        self.tones = nn.Linear(cell_width, PATCHES_PER_CELL * tones)
+        self.shapes = nn.Linear(cell_width, len(SHAPES) + 1)
+        self.classes = {
+            "glyphs": len(GLYPHS),
+            "words": len(WORDS) + 1,
+            "digits": DIGIT_CLASSES,
+            "tones": tones,
+            "shapes": len(SHAPES) + 1,
+        }
 
-    def forward(self, out: TowerOutput) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits of glyphs `(n, classes)`, words `(n, words + 1)` and digits `(n, 11)`."""
-        cells = self.cell_norm(out.cells_bch)
-        return (
-            self.glyphs(self.patch_norm(out.patches_bnd)).float().view(-1, len(GLYPHS)),
-            self.words(cells).float().view(-1, len(WORDS) + 1),
-            self.digits(cells).float().view(-1, DIGIT_CLASSES),
-        )
+    def forward(self, out: TowerOutput) -> dict[str, Tensor]:
+        """Logits by label name, in the order of `pack_labels`."""
+        patches, cells = self.patch_norm(out.patches_bnd), self.cell_norm(out.cells_bch)
+        return {
+            name: getattr(self, name)(patches if name == "glyphs" else cells)
+            .float()
+            .view(-1, classes)
+            for name, classes in self.classes.items()
+        }
 
 
 def pack_labels(labels: WindowLabels) -> dict[str, np.ndarray[Any, Any]]:
@@ -49,6 +67,8 @@ def pack_labels(labels: WindowLabels) -> dict[str, np.ndarray[Any, Any]]:
         "glyphs": halves.reshape(-1).astype(np.int16),
         "words": labels.words.reshape(-1).astype(np.int16),
         "digits": labels.digits.reshape(-1).astype(np.int16),
+        "tones": labels.tones.reshape(rows, 2, cols, 2).transpose(0, 2, 1, 3).reshape(-1),
+        "shapes": labels.shapes.reshape(-1).astype(np.int16),
     }
 
 
@@ -81,31 +101,24 @@ class CellStage:
         return {key: np.stack(values) for key, values in rows.items()}
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-        """Sum of the three cross-entropies, and the shares read right."""
+        """Sum of the cross-entropies, and the shares read right."""
         out = encode_equal(self.visual, normalise(batch["pixels"]), (2 * self.side, 2 * self.side))
-        glyphs, words, digits = self.heads(out)
-        return reading_loss(glyphs, words, digits, batch)
+        return reading_loss(self.heads(out), batch)
 
 
 def reading_loss(
-    glyphs: Tensor, words: Tensor, digits: Tensor, batch: Batch
+    logits: Mapping[str, Tensor], batch: Batch
 ) -> tuple[Tensor, dict[str, float]]:
-    """Cross-entropies of the reading heads; metrics count only places that hold print."""
-    truth = {k: torch.as_tensor(batch[k]).long().view(-1) for k in ("glyphs", "words", "digits")}
-    losses = {
-        "glyphs": F.cross_entropy(glyphs, truth["glyphs"], ignore_index=IGNORE),
-        "words": F.cross_entropy(words, truth["words"], ignore_index=IGNORE),
-        "digits": F.cross_entropy(digits, truth["digits"], ignore_index=IGNORE),
-    }
-    metrics = {f"loss_{k}": float(v.detach()) for k, v in losses.items()}
-    metrics["glyphs_right"] = _share(glyphs, truth["glyphs"])
-    metrics["words_right"] = _share(words, truth["words"])
-    right = (digits.argmax(-1) == truth["digits"]).view(-1, NUMBER_SLOTS).all(-1)
-    numbers = truth["digits"].view(-1, NUMBER_SLOTS)[:, 0] > 0
-    metrics["numbers_right"] = float(right[numbers].float().mean())
-    return torch.stack(list(losses.values())).sum(), metrics
-
-
-def _share(logits: Tensor, truth: Tensor) -> float:
-    printed = truth > 0
-    return float((logits.argmax(-1) == truth)[printed].float().mean())
+    """Cross-entropies of the reading heads; metrics count only places that hold something."""
+    total, metrics = torch.zeros(()), {}
+    for name, scores in logits.items():
+        truth = torch.as_tensor(batch[name]).long().view(-1)
+        loss = F.cross_entropy(scores, truth, ignore_index=IGNORE)
+        total = total + loss
+        right, shown = scores.argmax(-1) == truth, truth > 0
+        if name == "digits":
+            right = right.view(-1, NUMBER_SLOTS).all(-1)
+            shown = truth.view(-1, NUMBER_SLOTS)[:, 0] > 0
+        metrics[f"loss_{name}"] = float(loss.detach())
+        metrics[f"{name}_right"] = float(right[shown].float().mean())
+    return total, metrics

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import queue
-from collections.abc import Callable, Iterator
-from multiprocessing.process import BaseProcess
+import signal
+import threading
+from collections.abc import Callable, Generator, Sequence
+from multiprocessing.connection import Connection
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,41 +17,92 @@ Batch = dict[str, NDArray[np.generic]]
 MakeBatch = Callable[[int], Batch]
 
 
-def _work(make: MakeBatch, out: multiprocessing.Queue[Batch], first: int, last: int, by: int) -> None:
-    for step in range(first, last, by):
-        out.put(make(step))
-
-
-def batches(make: MakeBatch, first: int, last: int, workers: int, ahead: int = 4) -> Iterator[Batch]:
+def batches(
+    make: MakeBatch, first: int, last: int, workers: int, ahead: int = 4
+) -> Generator[Batch]:
     """Yield `make(step)` for each step in [first, last), computed by `workers` processes.
 
+    Args:
+        workers: 0 computes here, as does a platform that cannot fork; the batches are the same.
+        ahead: finished batches that each worker keeps ready.
+
     Raises:
-        RuntimeError: when a worker died.
+        RuntimeError: when a worker failed or died; its traceback is on the error stream.
     """
-    if workers == 0:
+    if workers == 0 or "fork" not in multiprocessing.get_all_start_methods():
         yield from map(make, range(first, last))
         return
-    context = multiprocessing.get_context("fork")
-    queues = [context.Queue(ahead) for _ in range(workers)]
-    processes: list[BaseProcess] = [
-        context.Process(target=_work, args=(make, q, first + i, last, workers), daemon=True)
-        for i, q in enumerate(queues)
-    ]
-    for process in processes:
-        process.start()
+    crew: list[_Worker] = []
     try:
+        for index in range(workers):
+            steps = range(first + index, last, workers)
+            crew.append(_Worker(make, steps, ahead, [other.reader for other in crew]))
         for step in range(first, last):
-            index = (step - first) % workers
-            yield _take(queues[index], processes[index])
+            yield crew[(step - first) % workers].take()
     finally:
-        for process in processes:
-            process.terminate()
+        for worker in crew:
+            worker.stop()
 
 
-def _take(source: multiprocessing.Queue[Batch], process: BaseProcess) -> Batch:
-    while True:
+class _Worker:
+    """One process and the pipe its batches come through."""
+
+    def __init__(
+        self, make: MakeBatch, steps: range, ahead: int, inherited: Sequence[Connection]
+    ) -> None:
+        context = multiprocessing.get_context("fork")
+        self.reader, writer = context.Pipe(duplex=False)
+        ends = [self.reader, *inherited]
+        self.process = context.Process(
+            target=_work, args=(make, steps, ahead, writer, ends), daemon=True
+        )
+        self.process.start()
+        # With its only other holder gone, the pipe ends when the worker does, however it dies.
+        writer.close()
+
+    def take(self) -> Batch:
+        """Wait for the next batch."""
         try:
-            return source.get(timeout=5)
-        except queue.Empty:
-            if not process.is_alive():
-                raise RuntimeError("a data worker died; see its traceback above") from None
+            batch: Batch = self.reader.recv()
+        except (EOFError, OSError):
+            self.process.join()
+            raise RuntimeError(f"a data worker {_cause(self.process.exitcode)}") from None
+        return batch
+
+    def stop(self) -> None:
+        """End the process and wait until it is gone."""
+        self.process.terminate()
+        self.process.join()
+        self.reader.close()
+
+
+def _cause(exit_code: int | None) -> str:
+    if exit_code is not None and exit_code < 0:
+        return f"was killed by signal {-exit_code}; is there enough memory?"
+    return f"ended with code {exit_code}; see its traceback above"
+
+
+def _work(
+    make: MakeBatch, steps: range, ahead: int, writer: Connection, inherited: Sequence[Connection]
+) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers itself
+    # A reading end kept open here would hide the parent's death from the writers.
+    for end in inherited:
+        end.close()
+    ready: queue.Queue[Batch | None] = queue.Queue(ahead)
+    sender = threading.Thread(target=_send, args=(ready, writer), daemon=True)
+    sender.start()
+    try:
+        for step in steps:
+            ready.put(make(step))
+    finally:
+        ready.put(None)
+        sender.join()
+
+
+def _send(ready: queue.Queue[Batch | None], writer: Connection) -> None:
+    while (batch := ready.get()) is not None:
+        try:
+            writer.send(batch)
+        except OSError:
+            os._exit(1)  # nobody reads any more; the main thread may be waiting for room

@@ -1,12 +1,11 @@
-"""The training loop: one stage, resumable, metrics to JSONL, loud on a non-finite loss."""
+"""The training loop: one stage, resumable, loud on a loss or gradient that is not finite."""
 
 from __future__ import annotations
 
-import json
 import math
 import sys
-import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from qzoom.errors import QZoomError
 from qzoom.train.loader import Batch, batches
+from qzoom.train.metrics import MetricsLog
 from qzoom.train.optim import OptimizerPair, OptimSettings
 from qzoom.train.state import resume, save_state
 
@@ -36,10 +36,10 @@ class Stage(Protocol):
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """How long and how often."""
+    """How long and how often, in steps; `bf16` runs the stage under autocast."""
 
     steps: int
-    save_every: int = 200
+    save_every: int = 100
     log_every: int = 20
     workers: int = 1
     bf16: bool = True
@@ -51,61 +51,52 @@ def run_stage(
 ) -> None:
     """Train the modules' trainable parameters on one stage until `settings.steps`.
 
+    States and `metrics.jsonl` go into the folder; a run that was stopped goes on from its last
+    state and computes exactly what it would have without the stop.
+
     Raises:
-        QZoomError: on a loss that is not finite, before any weight is touched by it.
+        CheckpointError: when the folder's state does not fit the modules.
+        QZoomError: on a loss or gradient that is not finite, before it touches any weight.
+        RuntimeError: when a data worker died.
     """
-    named = {
-        f"{module_name}.{name}": p
-        for module_name, module in modules.items()
-        for name, p in module.named_parameters()
-    }
-    optimizers = OptimizerPair(named, settings.optim)
+    optimizers = OptimizerPair(_named_parameters(modules), settings.optim)
     folder.mkdir(parents=True, exist_ok=True)
-    start = resume(folder, modules, optimizers)
-    metrics_file = (folder / "metrics.jsonl").open("a")
-    began, window = time.monotonic(), Window()
-    for step, batch in enumerate(
-        batches(stage.make_batch, start, settings.steps, settings.workers), start
-    ):
-        with torch.autocast("cpu", torch.bfloat16, enabled=settings.bf16):
-            loss, metrics = stage.loss(batch)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise QZoomError(f"{stage.name}: loss is {value} at step {step}; last state kept")
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizers.step(step, settings.steps)
-        window.add({"loss": value, **metrics})
-        if (step + 1) % settings.log_every == 0:
-            pace = (time.monotonic() - began) / (step + 1 - start)
-            line = {"stage": stage.name, "step": step + 1, "s_per_step": pace, **window.means()}
-            metrics_file.write(json.dumps(line) + "\n")
-            metrics_file.flush()
-            sys.stderr.write(_progress(line, settings.steps))
-        if (step + 1) % settings.save_every == 0 or step + 1 == settings.steps:
-            save_state(folder, step + 1, modules, optimizers)
-    metrics_file.close()
+    start, last = resume(folder, modules, optimizers), settings.steps
+    if start >= last:
+        sys.stderr.write(f"{stage.name}: all {last} steps are done\n")
+        return
+    log = MetricsLog(folder / "metrics.jsonl", stage.name, start, last, settings.log_every)
+    work = batches(stage.make_batch, start, last, settings.workers)
+    with log, closing(work):
+        for step, batch in enumerate(work, start):
+            metrics = _train_step(stage, batch, optimizers, step, settings)
+            if line := log.add(step + 1, metrics):
+                sys.stderr.write(line)
+            if (step + 1) % settings.save_every == 0 or step + 1 == last:
+                save_state(folder, step + 1, modules, optimizers)
 
 
-class Window:
-    """Running means since the last report."""
-
-    def __init__(self) -> None:
-        self.sums: dict[str, list[float]] = {}
-
-    def add(self, values: Mapping[str, float]) -> None:
-        """Count one step; values that are not finite (nothing to count) are left out."""
-        for key, value in values.items():
-            if math.isfinite(value):
-                self.sums.setdefault(key, []).append(value)
-
-    def means(self) -> dict[str, float]:
-        """Means of each value; starts a new window."""
-        means = {key: round(sum(v) / len(v), 4) for key, v in self.sums.items()}
-        self.sums.clear()
-        return means
+def _named_parameters(modules: Mapping[str, nn.Module]) -> dict[str, nn.Parameter]:
+    return {
+        f"{module_name}.{name}": parameter
+        for module_name, module in modules.items()
+        for name, parameter in module.named_parameters()
+    }
 
 
-def _progress(line: Mapping[str, object], steps: int) -> str:
-    left_s = float(str(line["s_per_step"])) * (steps - int(str(line["step"])))
-    shown = " ".join(f"{k} {v}" for k, v in line.items() if k not in ("stage", "step", "s_per_step"))
-    return f"{line['stage']} {line['step']}/{steps} {shown} ({left_s / 60:.0f} min left)\n"
+def _train_step(
+    stage: Stage, batch: Batch, optimizers: OptimizerPair, step: int, settings: LoopSettings
+) -> dict[str, float]:
+    """One update; the metrics of its batch, the loss first."""
+    with torch.autocast("cpu", torch.bfloat16, enabled=settings.bf16):
+        loss, metrics = stage.loss(batch)
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise QZoomError(f"{stage.name}: loss is {value} at step {step}; the last state is kept")
+    loss.backward()  # type: ignore[no-untyped-call]
+    norm = optimizers.step(step, settings.steps)
+    if not math.isfinite(norm):
+        raise QZoomError(
+            f"{stage.name}: the gradient's norm is {norm} at step {step}; the last state is kept"
+        )
+    return {"loss": value, **metrics}

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils import clip_grad_norm_
 from torch.optim import AdamW, Optimizer
+
+from qzoom.errors import CheckpointError
 
 
 @dataclass(frozen=True)
@@ -52,9 +56,16 @@ class OptimizerPair:
                 groups.setdefault(scale, []).append(parameter)
         return [{"params": members, "scale": scale} for scale, members in groups.items()]
 
-    def step(self, step: int, total_steps: int) -> None:
-        """Clip, set the learning rates for this step, update and clear the gradients."""
-        torch.nn.utils.clip_grad_norm_(list(self.named.values()), self.settings.max_grad_norm)
+    def step(self, step: int, total_steps: int) -> float:
+        """Clip, set the learning rates for this step, update and clear the gradients.
+
+        Returns:
+            The gradient's norm before clipping; where it is not finite, nothing was updated.
+        """
+        clipped = clip_grad_norm_(list(self.named.values()), self.settings.max_grad_norm)
+        norm = float(clipped)
+        if not math.isfinite(norm):
+            return norm
         fraction = schedule(step, total_steps, self.settings)
         for name, part in self.parts.items():
             base = self.settings.muon_lr if name == "muon" else self.settings.adamw_lr
@@ -62,6 +73,7 @@ class OptimizerPair:
                 group["lr"] = base * fraction * group["scale"]
             part.step()
             part.zero_grad()
+        return norm
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Every state tensor, named by part, parameter and state."""
@@ -75,9 +87,15 @@ class OptimizerPair:
         }
 
     def load_tensors(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Put back what `tensors` returned."""
+        """Put back what `tensors` returned.
+
+        Raises:
+            CheckpointError: when they belong to parameters that are not trained here.
+        """
         for key, value in tensors.items():
             part, name, state = key.split("/")
+            if part not in self.parts or name not in self.named:
+                raise CheckpointError(f"the state trained {name} with {part}; this recipe does not")
             self.parts[part].state[self.named[name]][state] = value.clone()
 
 
@@ -89,5 +107,5 @@ def schedule(step: int, total_steps: int, settings: OptimSettings) -> float:
 
 
 def _is_block_matrix(name: str, parameter: nn.Parameter) -> bool:
-    outside = ("embed", "lm_head", "heads.", "head.")
+    outside = ("embed", "lm_head", "heads.", "head.", "merger")
     return parameter.ndim == 2 and not any(part in name for part in outside)

@@ -20,8 +20,8 @@ from qzoom.geometry.positions import (
     roi_positions_aligned,
     text_positions,
 )
-
-IGNORE = -100
+from qzoom.synth.vocabulary import token_id
+from qzoom.synth.window_labels import IGNORE
 
 
 @dataclass(frozen=True)
@@ -37,17 +37,18 @@ class Tokens:
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerFast) -> Tokens:
         """Read the ids from a tokenizer."""
-        ids = tokenizer.convert_tokens_to_ids
         return cls(
             tuple(tokenizer("<|im_start|>user\n<|vision_start|>").input_ids),
-            ids("<|vision_start|>"),
-            ids("<|vision_end|>"),
-            ids("<|image_pad|>"),
-            ids("<|endoftext|>"),
+            token_id(tokenizer, "<|vision_start|>"),
+            token_id(tokenizer, "<|vision_end|>"),
+            token_id(tokenizer, "<|image_pad|>"),
+            token_id(tokenizer, "<|endoftext|>"),
         )
 
 
-def encode_turn(tokenizer: PreTrainedTokenizerFast, question: str, answer: str) -> tuple[list[int], int]:
+def encode_turn(
+    tokenizer: PreTrainedTokenizerFast, question: str, answer: str
+) -> tuple[list[int], int]:
     """Ids of the text after the picture up to and with the answer, and the index of its start."""
     asked = tokenizer(f"{question}<|im_end|>\n<|im_start|>assistant\n").input_ids
     answered = tokenizer(f"{answer}<|im_end|>").input_ids
@@ -63,9 +64,7 @@ def group_mask(prefix: int, groups: int, length: int) -> Tensor:
     return (same & torch.ones(total, total, dtype=torch.bool).tril())[None, None]
 
 
-def pad_texts(
-    turns: Sequence[Sequence[tuple[list[int], int]]], pad: int
-) -> tuple[Tensor, Tensor]:
+def pad_texts(turns: Sequence[Sequence[tuple[list[int], int]]], pad: int) -> tuple[Tensor, Tensor]:
     """Pad turns to one length.
 
     Returns:

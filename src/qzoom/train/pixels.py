@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-PATCH_PX = 16
-MERGE = 2
+from qzoom.synth.window_labels import CELL_PX, PATCH_PX
+
+MERGE: Final = CELL_PX // PATCH_PX
 
 
 def patches_uint8(image: Image.Image) -> NDArray[np.uint8]:
     """Patches in merge-block order, of shape `(patches, 3, 16, 16)`, not yet normalised."""
     pixels = np.asarray(image.convert("RGB"), np.uint8)
-    side = PATCH_PX * MERGE
-    rows, cols = pixels.shape[0] // side, pixels.shape[1] // side
+    rows, cols = pixels.shape[0] // CELL_PX, pixels.shape[1] // CELL_PX
     blocks = pixels.reshape(rows, MERGE, PATCH_PX, cols, MERGE, PATCH_PX, 3)
     return blocks.transpose(0, 3, 1, 4, 6, 2, 5).reshape(-1, 3, PATCH_PX, PATCH_PX)
 

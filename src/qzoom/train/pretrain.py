@@ -7,12 +7,13 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import Qwen3VLForConditionalGeneration
 
 from qzoom.errors import CheckpointError, ConfigError
-from qzoom.synth.vocabulary import SPECIAL_TOKENS, build_tokenizer
+from qzoom.synth.vocabulary import SPECIAL_TOKENS, build_tokenizer, token_id
 from qzoom.train.branches import BranchStage, init_from_trunk
 from qzoom.train.cells import CellStage, ReadingHeads
 from qzoom.train.export import export, tiny_zoom_config
@@ -21,7 +22,7 @@ from qzoom.train.optim import OptimSettings
 from qzoom.train.pixels import whitening_filters
 from qzoom.train.questions import QuestionStage, freeze_blocks
 from qzoom.train.recipe import QuestionsRecipe, Recipe, read_recipe
-from qzoom.train.state import load_modules, states
+from qzoom.train.state import load_modules, states, step_of
 from qzoom.train.tiny import SPLIT_LAYER, tiny_config
 from qzoom.zoom.branches import ZoomAddOn
 
@@ -35,8 +36,8 @@ class Pretraining:
         self.recipe, self.out, self.workers = recipe, out, workers
         torch.manual_seed(recipe.seed)
         self.tokenizer = build_tokenizer()
-        special = {t: self.tokenizer.convert_tokens_to_ids(t) for t in SPECIAL_TOKENS}
-        config = tiny_config(len(self.tokenizer), special)
+        special = {token: token_id(self.tokenizer, token) for token in SPECIAL_TOKENS}
+        config: Any = tiny_config(len(self.tokenizer), special)
         config._attn_implementation = "sdpa"
         self.model = Qwen3VLForConditionalGeneration(config)
         vision = config.vision_config
@@ -45,7 +46,13 @@ class Pretraining:
 
     def run(self, stage: str) -> None:
         """Run one stage to its end, starting from the end of the one before."""
-        getattr(self, f"_{stage}")()
+        {
+            "cells": self._cells,
+            "questions": self._questions,
+            "budgets": self._budgets,
+            "branches": self._branches,
+            "export": self._export,
+        }[stage]()
 
     def _settings(self, steps: int, optim: OptimSettings) -> LoopSettings:
         return LoopSettings(steps=steps, workers=self.workers, optim=optim)
@@ -54,6 +61,11 @@ class Pretraining:
         found = states(self.out / stage)
         if not found:
             raise CheckpointError(f"{self.out / stage} holds no state; run --stage {stage} first")
+        done, wanted = step_of(found[-1]), getattr(self.recipe, stage).steps
+        if done < wanted:
+            sys.stderr.write(
+                f"{stage} stopped after {done} of {wanted} steps; going on from there\n"
+            )
         return found[-1]
 
     def _cells(self) -> None:
@@ -82,7 +94,7 @@ class Pretraining:
         windows = CellStage(visual, self.heads, seed, recipe.windows) if recipe.windows else None
         if recipe.freeze_tower:
             freeze_blocks(visual)
-        stage = QuestionStage(self.model, self.tokenizer, windows, seed, recipe.mix)
+        stage = QuestionStage(self.model, self.tokenizer, windows, seed, recipe.mix, name)
         modules = {"model": self.model, "heads": self.heads}
         run_stage(stage, modules, self._settings(recipe.steps, recipe.optim), self.out / name)
 

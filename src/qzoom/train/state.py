@@ -1,4 +1,4 @@
-"""Crash-safe training state: safetensors and JSON, the commit marker written last."""
+"""Training state that survives a kill at any moment: safetensors and JSON, committed whole."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -41,22 +42,39 @@ def states(folder: Path) -> list[Path]:
 
 
 def load_modules(state: Path, modules: Mapping[str, nn.Module], *, strict: bool = True) -> None:
-    """Load weights of the named modules from one committed state."""
+    """Load weights of the named modules from one committed state.
+
+    Raises:
+        CheckpointError: when a module's file is missing, damaged or of another shape.
+    """
     for name, module in modules.items():
         path = state / f"{name}.safetensors"
         if not path.is_file():
             raise CheckpointError(f"training state {state} holds no {path.name}")
-        module.load_state_dict(load_file(path), strict=strict)
+        try:
+            module.load_state_dict(load_file(path), strict=strict)
+        except (RuntimeError, SafetensorError) as error:
+            first = str(error).splitlines()[-1].strip()
+            raise CheckpointError(f"training state {path} does not fit: {first}") from None
 
 
 def resume(folder: Path, modules: Mapping[str, nn.Module], optimizers: OptimizerPair) -> int:
-    """Load the newest committed state, if any, and return the step to run next."""
+    """Load the newest committed state, if any, and return the step to run next.
+
+    Raises:
+        CheckpointError: when the state does not fit the modules or what is trained of them.
+    """
     found = states(folder)
     if not found:
         return 0
     load_modules(found[-1], modules)
     optimizers.load_tensors(load_file(found[-1] / "optimizers.safetensors"))
-    return int(json.loads((found[-1] / MARKER).read_text())["step"])
+    return step_of(found[-1])
+
+
+def step_of(state: Path) -> int:
+    """Steps that a committed state has seen."""
+    return int(json.loads((state / MARKER).read_text())["step"])
 
 
 def _own(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

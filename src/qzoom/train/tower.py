@@ -6,10 +6,11 @@ both are slow on a CPU. With equal sizes one attention call and one matrix produ
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from transformers.models.qwen3_vl.modeling_qwen3_vl import (
     Qwen3VLVisionModel,
@@ -29,7 +30,9 @@ class TowerOutput(NamedTuple):
     deepstack_bch: list[Tensor]
 
 
-def encode_equal(visual: Qwen3VLVisionModel, pixels_bnp: Tensor, grid_hw: tuple[int, int]) -> TowerOutput:
+def encode_equal(
+    visual: Qwen3VLVisionModel, pixels_bnp: Tensor, grid_hw: tuple[int, int]
+) -> TowerOutput:
     """Encode a batch of pictures of one patch grid.
 
     Args:
@@ -51,17 +54,19 @@ def encode_equal(visual: Qwen3VLVisionModel, pixels_bnp: Tensor, grid_hw: tuple[
     proj = visual.patch_embed.proj
     x = F.linear(pixels_bnp, proj.weight.flatten(1), proj.bias) + places
     deepstack: list[Tensor] = []
-    for index, block in enumerate(visual.blocks):
+    blocks: Sequence[Any] = list(visual.blocks)
+    for index, block in enumerate(blocks):
         x = x + _attend(block.attn, block.norm1(x), cos, sin)
         x = x + block.mlp(block.norm2(x))
         if index in visual.deepstack_visual_indexes:
-            merger = visual.deepstack_merger_list[visual.deepstack_visual_indexes.index(index)]
+            level = visual.deepstack_visual_indexes.index(index)
+            merger = visual.deepstack_merger_list[level]
             deepstack.append(merger(x).view(batch, patches // merge**2, -1))
     cells = visual.merger(x).view(batch, patches // merge**2, -1)
     return TowerOutput(x, cells, deepstack)
 
 
-def _attend(attn: nn.Module, x_bnd: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def _attend(attn: Any, x_bnd: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     batch, length, width = x_bnd.shape
     q, k, v = attn.qkv(x_bnd).view(batch, length, 3, attn.num_heads, -1).unbind(2)
     q, k = apply_rotary_pos_emb_vision(q, k, cos, sin)

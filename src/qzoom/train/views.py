@@ -11,15 +11,18 @@ from PIL import Image
 
 from qzoom.geometry.grids import smart_resize
 from qzoom.synth.canvas import Question, SizeMix
+from qzoom.synth.window_labels import CELL_PX
 from qzoom.synth.world import CANVASES_PX, Scene, make_scene
 
-CELL_PX: Final = 32
 COARSE_CELLS: Final = 64
 MIN_CELLS: Final = 16
 READABLE_PX: Final = 8.5
 """Em size from which print in a view is taken to be readable when questions are chosen."""
 
 T = TypeVar("T")
+SPOTS_PX: Final = ((128, 128), (160, 128), (128, 160), (192, 128))
+SPOT_SIZES: Final = SizeMix(0.0, 0.5, 0.5, ((0, 0), (22.0, 27.0), (27.0, 40.0)))
+
 BoxCells = tuple[int, int, int, int]
 
 
@@ -32,6 +35,7 @@ class ViewPlan:
     images: int
     groups: int
     crop_hw_cells: tuple[int, int] | None = None
+    spot: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,12 @@ class View:
 
 @dataclass(frozen=True)
 class ViewMix:
-    """Shares of the kinds of look, and cells a batch may hold."""
+    """Shares of the kinds of look, and cells a batch may hold.
 
+    A spot is a small picture of one or two signs or cards at its own size: the first lesson.
+    """
+
+    spot: float = 0.0
     coarse: float = 0.4
     double: float = 0.15
     full: float = 0.1
@@ -57,9 +65,14 @@ class ViewMix:
 
     def plan(self, rng: Random) -> ViewPlan:
         """Draw the plan of one batch."""
-        look = rng.choices(
-            ("coarse", "double", "full", "zoom"), (self.coarse, self.double, self.full, self.zoom)
-        )[0]
+        looks = ("spot", "coarse", "double", "full", "zoom")
+        shares = (self.spot, self.coarse, self.double, self.full, self.zoom)
+        look = rng.choices(looks, shares)[0]
+        if look == "spot":
+            canvas = rng.choice(SPOTS_PX)
+            rows, cols = view_hw_cells(canvas, COARSE_CELLS)
+            images = max(1, self.cells_per_batch // (rows * cols))
+            return ViewPlan(canvas, COARSE_CELLS, images, 3, spot=True)
         canvas = rng.choice(CANVASES_PX)
         budget = {"double": 2 * COARSE_CELLS, "full": self.full_max_cells}.get(look, COARSE_CELLS)
         rows, cols = view_hw_cells(canvas, budget)
@@ -67,7 +80,9 @@ class ViewMix:
             images = max(1, self.cells_per_batch // (rows * cols))
             return ViewPlan(canvas, budget, images, 6)
         crop = (min(rows, rng.randint(2, 4)), min(cols, rng.randint(2, 5)))
-        return ViewPlan(canvas, budget, max(1, self.cells_per_batch // (rows * cols + 110)), 3, crop)
+        return ViewPlan(
+            canvas, budget, max(1, self.cells_per_batch // (rows * cols + 110)), 3, crop
+        )
 
 
 def view_hw_cells(size_px: tuple[int, int], max_cells: int) -> tuple[int, int]:
@@ -90,19 +105,25 @@ def resize_to_budget(image: Image.Image, max_cells: int) -> Image.Image:
 
 def make_view(rng: Random, plan: ViewPlan) -> View:
     """Draw scenes until one has questions that the view can answer."""
+    kind = rng.choice(("signs", "cards")) if plan.spot else None
     easy = plan.crop_hw_cells is None and plan.max_cells <= 2 * COARSE_CELLS
     sizes = SizeMix(0.15, 0.2, 0.65) if easy else SizeMix()
+    sizes = SPOT_SIZES if plan.spot else sizes
     while True:
-        scene = make_scene(rng, size_px=plan.canvas_px, sizes=sizes)
-        view = _direct(rng, scene, plan) if plan.crop_hw_cells is None else _zoomed(rng, scene, plan)
+        scene = make_scene(rng, kind=kind, size_px=plan.canvas_px, sizes=sizes)
+        view = (
+            _direct(rng, scene, plan) if plan.crop_hw_cells is None else _zoomed(rng, scene, plan)
+        )
         if view is not None:
             return view
 
 
 def _direct(rng: Random, scene: Scene, plan: ViewPlan) -> View | None:
-    rows, cols = view_hw_cells(plan.canvas_px, plan.max_cells)
+    _, cols = view_hw_cells(plan.canvas_px, plan.max_cells)
     scale = cols * CELL_PX / plan.canvas_px[0] * scene.unit_px
-    fit = [q for q in scene.questions if q.size_units is None or q.size_units * scale >= READABLE_PX]
+    fit = [
+        q for q in scene.questions if q.size_units is None or q.size_units * scale >= READABLE_PX
+    ]
     if not fit:
         return None
     image = resize_to_budget(scene.image, plan.max_cells)
@@ -121,13 +142,13 @@ def _zoomed(rng: Random, scene: Scene, plan: ViewPlan) -> View | None:
         return None
     chosen = choose(rng, placed, plan.groups)
     cell_w, cell_h = plan.canvas_px[0] / cols, plan.canvas_px[1] / rows
+    # One nominal size for all crops: boxes at different places differ by a pixel of rounding.
+    nominal = (round(plan.crop_hw_cells[1] * cell_w), round(plan.crop_hw_cells[0] * cell_h))
+    crop_rows, crop_cols = view_hw_cells(nominal, plan.max_cells)
     crops = [
-        resize_to_budget(
-            scene.image.crop(
-                (int(b[0] * cell_w), int(b[1] * cell_h), int(b[2] * cell_w), int(b[3] * cell_h))
-            ),
-            plan.max_cells,
-        )
+        scene.image.crop(
+            (int(b[0] * cell_w), int(b[1] * cell_h), int(b[2] * cell_w), int(b[3] * cell_h))
+        ).resize((crop_cols * CELL_PX, crop_rows * CELL_PX), Image.Resampling.BICUBIC)
         for _, b in chosen
     ]
     image = resize_to_budget(scene.image, plan.max_cells)

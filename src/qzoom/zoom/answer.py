@@ -16,11 +16,14 @@ class ZoomAnswer:
     zoomed: whether a crop was looked at.
     gate_probability: refine probability, or None when no gate was asked.
     boxes_xyxy_px: crops in source pixels (x1, y1, x2, y2), x2 and y2 exclusive.
-    heatmap: region probabilities of shape `(rows, cols)` after sink mask and blur, or None when
-        the region network did not run.
+    heatmap: region probabilities of shape `(rows, cols)` after sink mask and blur, on the CPU, or
+        None when the region network did not run. Without a crop: nothing in it passed.
     image_index: source image the boxes and the heat map belong to.
     token_ids: generated ids, with the end token if one came.
-    usage: counts of rows and tokens; timings_s: seconds by part.
+    usage: "prompt_tokens" (the prompt as answered, a crop's block included), "visual_tokens" (cells
+        of the source images), "roi_tokens" (cells of the crop) and "new_tokens".
+    timings_s: seconds by part, of the whole batch where there was one: "encode", "prefill",
+        "gate", "region", "crop", "zoom" (prefill over a crop), "decode", and "total".
     """
 
     text: str
@@ -58,11 +61,14 @@ class GenerateOutput:
 
     sequences: prompts and generated tokens as transformers' generate returns them.
     logits: float32 of shape `(B, steps, vocabulary)`; rows that ended early hold zeros after.
-    roi_logits: raw map of shape `(rows, cols)`.
+    gate_probability: refine probability, or None when no gate was asked.
+    roi_logits: raw map of shape `(rows, cols)`, or None when the region network did not run.
     sink_keep: cells the sink rule kept, or None where it struck none.
-    roi_box_cells: (x1, y1, x2, y2) in source cells, x2 and y2 exclusive.
+    roi_box_cells: (x1, y1, x2, y2) in source cells, x2 and y2 exclusive, of prompts that zoomed.
     roi_grid_thw: grid of the crop, in patches.
     position_ids: of shape `(3, n)` of the prompt as answered.
+    zoomed: whether a crop was looked at.
+    zoomed_input_ids: ids of the prompt with the crop's block, of prompts that zoomed.
     """
 
     sequences: Tensor

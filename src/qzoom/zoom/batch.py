@@ -2,80 +2,87 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from PIL import Image
-
+from qzoom.images.decode import ImageSource
 from qzoom.zoom.answer import ZoomAnswer
 from qzoom.zoom.chat import question_ids
-from qzoom.zoom.prompt import lay_out
+from qzoom.zoom.options import Options
+from qzoom.zoom.prompt import PromptLayout, lay_out
 from qzoom.zoom.report import answer_of
-from qzoom.zoom.requests import Options, start
+from qzoom.zoom.requests import batch_of, start
 from qzoom.zoom.text import TextTracker
+from qzoom.zoom.timings import Timings
 
 if TYPE_CHECKING:
-    from qzoom.zoom.model import ZoomModel
+    from qzoom.zoom.model import Images, ZoomModel
 
 
 def answer_many(
-    model: ZoomModel, pairs: Sequence[tuple[Any, str]], options: Options
+    model: ZoomModel, pairs: Sequence[tuple[Images, str]], options: Options
 ) -> list[ZoomAnswer]:
-    """Answer (images, question) pairs in one batch; pictures given twice are encoded once."""
+    """Answer (images, question) pairs in one batch; an image given twice is encoded once.
+
+    Raises:
+        QZoomError: for an image or a question that cannot be used; nothing is answered then.
+    """
     if not pairs:
         return []
-    began = time.perf_counter()
-    tokenizer = model.require_tokenizer()
-    opened = _open_once(model, [images for images, _ in pairs])
-    pictures = [image for images in opened.values() for image in images]
-    encoded = iter(model.encode(pictures))
-    features = {key: [next(encoded) for _ in images] for key, images in opened.items()}
-    keys = [_key(images) for images, _ in pairs]
-    grids = [[image.grid_hw for image in features[key]] for key in keys]
+    timings = Timings()
+    places, sources = _distinct([as_list(images) for images, _ in pairs])
+    pictures = [model.decode(source)[0] for source in sources]
+    grids_hw = [model.grid_of(picture) for picture in pictures]
     layouts = [
-        lay_out(
-            question_ids(tokenizer, question, grid, model.parts.ids.image), grid, model.parts.ids
-        )
-        for (_, question), grid in zip(pairs, grids, strict=True)
+        _lay_out(model, question, [grids_hw[place] for place in mine])
+        for (_, question), mine in zip(pairs, places, strict=True)
     ]
-    run = start(
-        model.parts,
-        None,
-        layouts,
-        [opened[key] for key in keys],
-        [features[key] for key in keys],
-        options,
+    with timings.part("encode"):
+        features = model.encode(pictures)
+    images = [[pictures[place] for place in mine] for mine in places]
+    encoded = [[features[place] for place in mine] for mine in places]
+    work = batch_of(model.parts, options, layouts, images, encoded)
+    texts = [TextTracker(model.require_tokenizer(), options.stop) for _ in pairs]
+    run = start(work, timings, texts)
+    run.finish()
+    for text in texts:
+        text.finish()
+    return [answer_of(run, answered) for answered in run.answered]
+
+
+def as_list(images: Images) -> list[ImageSource]:
+    """One image or several as a list."""
+    several = isinstance(images, Sequence) and not isinstance(
+        images, (str, bytes, bytearray, memoryview)
     )
-    trackers = [TextTracker(tokenizer, options.stop) for _ in pairs]
-    for lane in run.lanes:
-        mine = [trackers[member] for member in lane.members]
-        for tokens in run.steps(lane):
-            for tracker, token in zip(mine, tokens, strict=True):
-                if token is not None:
-                    tracker.push(token)
-            if all(tracker.stopped for tracker in mine):
-                break
-    for tracker in trackers:
-        tracker.finish()
-    run.timings_s["total"] = time.perf_counter() - began
-    return [answer_of(run, index, tracker.text) for index, tracker in enumerate(trackers)]
+    return list(images) if several else [images]  # type: ignore[arg-type, list-item]
 
 
-def _key(images: Any) -> Any:
-    """Equal for the same source given twice: by value for paths and bytes, else by identity."""
-    if isinstance(images, list | tuple):
-        return tuple(_key(image) for image in images)
-    try:
-        return hash(images), images if isinstance(images, str | bytes) else id(images)
-    except TypeError:
-        return id(images)
+def _lay_out(model: ZoomModel, question: str, grids_hw: list[tuple[int, int]]) -> PromptLayout:
+    ids = model.parts.ids
+    input_ids = question_ids(model.require_tokenizer(), question, grids_hw, ids.image)
+    return lay_out(input_ids, grids_hw, ids)
 
 
-def _open_once(model: ZoomModel, sources: Sequence[Any]) -> dict[Any, list[Image.Image]]:
-    opened: dict[Any, list[Image.Image]] = {}
-    for images in sources:
-        key = _key(images)
-        if key not in opened:
-            opened[key] = model.decode(images)
-    return opened
+def _distinct(sources: list[list[ImageSource]]) -> tuple[list[list[int]], list[ImageSource]]:
+    """Each distinct source once, and for every pair the places of its own among them."""
+    place_of: dict[Hashable, int] = {}
+    distinct: list[ImageSource] = []
+    places = []
+    for mine in sources:
+        for source in mine:
+            if _identity(source) not in place_of:
+                place_of[_identity(source)] = len(distinct)
+                distinct.append(source)
+        places.append([place_of[_identity(source)] for source in mine])
+    return places, distinct
+
+
+def _identity(source: ImageSource) -> Hashable:
+    """Equal for the same image given twice: by value for paths and bytes, else by object."""
+    if isinstance(source, (str, Path)):
+        return "path", str(source)
+    if isinstance(source, bytes):
+        return "bytes", source
+    return "object", id(source)

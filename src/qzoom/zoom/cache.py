@@ -51,7 +51,10 @@ class KVStore:
     def copy_rows(self, start: int, end: int | None = None) -> KeyValues:
         """Own copies of every layer's rows in slots [start, end), or to the last one."""
         pairs = (self.rows(layer) for layer in range(len(self._lengths)))
-        return [(keys[:, :, start:end].clone(), values[:, :, start:end].clone()) for keys, values in pairs]
+        return [
+            (keys[:, :, start:end].clone(), values[:, :, start:end].clone())
+            for keys, values in pairs
+        ]
 
     def append_rows(self, rows: KeyValues) -> None:
         """Append what `copy_rows` returned."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import torch
@@ -24,7 +25,9 @@ CHAT_TEMPLATE: Final = (
 )
 """Qwen's layout without a default system turn; used where a tokenizer brings no template."""
 
-_USER_TEXT: Final = "\x00user text\x00"
+# Stand in for user text while the template runs; it can hold neither.
+_QUESTION_MARK: Final = "\x00question\x00"
+_SYSTEM_MARK: Final = "\x00system\x00"
 
 
 def question_ids(
@@ -36,7 +39,8 @@ def question_ids(
 ) -> Tensor:
     """Token ids of one user turn: the images, then the question, then the assistant header.
 
-    Special tokens written in the question are encoded as the plain text they are.
+    Special tokens written in the question or the system text are encoded as the plain text they
+    are. Any other text gets the ids that the tokenizer's own chat template gives it.
 
     Args:
         tokenizer: of the backbone.
@@ -47,35 +51,82 @@ def question_ids(
         ids of shape `(n,)` with one image token per cell.
 
     Raises:
-        PromptError: for an empty question, or a template that loses an image or the question.
+        PromptError: for an empty question, text that cannot be encoded, or a template that loses
+            an image or the question.
     """
+    _check_text("question", question)
     if not question.strip():
         raise PromptError("the question is empty; ask something about the image")
-    content = [{"type": "image"} for _ in grids_hw] + [{"type": "text", "text": _USER_TEXT}]
+    content = [{"type": "image"} for _ in grids_hw] + [{"type": "text", "text": _QUESTION_MARK}]
     messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
+    texts = {_QUESTION_MARK: question}
     if system is not None:
-        messages.insert(0, {"role": "system", "content": [{"type": "text", "text": system}]})
+        _check_text("system text", system)
+        turn = {"role": "system", "content": [{"type": "text", "text": _SYSTEM_MARK}]}
+        messages.insert(0, turn)
+        texts[_SYSTEM_MARK] = system
     rendered = tokenizer.apply_chat_template(
         messages,
         chat_template=tokenizer.chat_template or CHAT_TEMPLATE,
         tokenize=False,
         add_generation_prompt=True,
     )
-    before, found, after = rendered.partition(_USER_TEXT)
-    if not found:
-        raise PromptError("the chat template dropped the question; give the tokenizer another one")
-    ids = _encode(tokenizer, before, question, after)
+    ids = _encode(tokenizer, *_fill_in(rendered, texts))
     return _expand(ids, [rows * cols for rows, cols in grids_hw], image_token_id)
 
 
-def _encode(tokenizer: Any, before: str, text: str, after: str) -> list[int]:
-    def encode(part: str, **options: bool) -> list[int]:
-        ids: list[int] = tokenizer(part, add_special_tokens=False, **options).input_ids
-        return ids
+def _check_text(name: str, text: object) -> None:
+    if not isinstance(text, str):
+        raise PromptError(f"the {name} must be a string, got {type(text).__name__}")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise PromptError(f"the {name} holds a lone surrogate; give valid Unicode") from None
 
-    if not any(token in text for token in tokenizer.get_added_vocab()):
-        return encode(before + text + after)
-    return encode(before) + encode(text, split_special_tokens=True) + encode(after)
+
+def _fill_in(rendered: str, texts: dict[str, str]) -> tuple[str, list[range]]:
+    """The rendered template with the texts in place, and the spans they take up."""
+    whole, spans = "", []
+    for part in re.split(f"({'|'.join(texts)})", rendered):
+        text = texts.get(part)
+        if text is not None:
+            spans.append(range(len(whole), len(whole) + len(text)))
+        whole += part if text is None else text
+    if len(spans) != len(texts):
+        raise PromptError(
+            f"the chat template wrote {len(spans)} of {len(texts)} texts; "
+            "give the tokenizer another one"
+        )
+    return whole, spans
+
+
+def _encode(tokenizer: Any, whole: str, spans: list[range]) -> list[int]:
+    # split_special_tokens=True would change the tokenizer, which other threads are using.
+    ids: list[int] = []
+    start = 0
+    for end in [*_cuts(_special_tokens(tokenizer), whole, spans), len(whole)]:
+        piece = whole[start:end]
+        ids += tokenizer(piece, add_special_tokens=False, split_special_tokens=False).input_ids
+        start = end
+    return ids
+
+
+def _special_tokens(tokenizer: Any) -> list[str]:
+    tokens = tokenizer.added_tokens_decoder.values()
+    return [token.content for token in tokens if token.special and len(token.content) > 1]
+
+
+def _cuts(specials: list[str], whole: str, spans: list[range]) -> Iterator[int]:
+    """Where to cut so that no piece holds a special token that lies in or reaches into a span."""
+    pattern = re.compile("|".join(map(re.escape, sorted(specials, key=len, reverse=True))))
+    found = pattern.search(whole) if specials else None
+    while found is not None:
+        first, last = found.start(), found.end() - 1
+        if any(span.start <= last and first < span.stop for span in spans):
+            yield first + 1
+            found = pattern.search(whole, first + 1)
+        else:
+            found = pattern.search(whole, last + 1)
 
 
 def _expand(ids: list[int], cell_counts: list[int], image_token_id: int) -> Tensor:

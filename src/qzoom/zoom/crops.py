@@ -26,6 +26,11 @@ class Crop:
     grid_thw: tuple[int, int, int]
     features: VisionFeatures
 
+    @property
+    def grid_hw(self) -> tuple[int, int]:
+        """Rows and columns of its cells."""
+        return self.features.grid_hw
+
 
 def encode_crop(
     backbone: Backbone,
@@ -35,7 +40,11 @@ def encode_crop(
     grid_hw: tuple[int, int],
     config: ZoomConfig,
 ) -> Crop | None:
-    """Cut, resize under the source's own budget and encode; None for a crop too thin to encode."""
+    """Cut, resize under the source's own budget and encode; None for a crop too thin to encode.
+
+    Args:
+        box_cells_xyxy: what to cut out, in cells of the source's grid `grid_hw`.
+    """
     box_px = cells_to_pixels(
         box_cells_xyxy,
         grid_hw,
@@ -43,10 +52,12 @@ def encode_crop(
         config.min_crop_side_px,
         reference_cell_side_px=pipeline.cell_side_px,
     )
+    crop = crop_px(image, box_px)
     try:
-        pixels = pipeline([crop_px(image, box_px)])
+        pipeline.grid_thw_for_size(crop.size)
     except ImageError:
         return None
+    pixels = pipeline([crop])
     _, high, wide = (int(n) for n in pixels.image_grid_thw[0].tolist())
     features = backbone.encode(pixels.pixel_values, pixels.image_grid_thw)[0]
     return Crop(box_px, (1, high, wide), features)

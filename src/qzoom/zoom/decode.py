@@ -2,72 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from qzoom.zoom.layers import LayerRun
 from qzoom.zoom.parts import ModelParts
-from qzoom.zoom.prefill import Lane
 from qzoom.zoom.prompt import PromptLayout
 from qzoom.zoom.sampling import Chooser, Sampling
+from qzoom.zoom.tickets import Lane
 
 
-@dataclass(frozen=True)
-class Step:
-    """One generated token per member of a lane.
-
-    tokens: the token of each member, or None where it had ended before.
-    logits_bv: what they were chosen from, float32.
-    """
-
-    tokens: list[int | None]
-    logits_bv: Tensor
-
-
-def decode(
-    parts: ModelParts,
-    lane: Lane,
-    prompts: Sequence[PromptLayout],
-    sampling: Sampling,
-    eos_token_ids: frozenset[int],
-) -> Iterator[Step]:
-    """Generate until every member ended or the limit is reached.
+class Decoder:
+    """Generates for the members of one lane, a token each and step.
 
     The tokens of a step are read by the host once; nothing else waits for the device.
 
-    Args:
-        prompts: the members' prompts as answered, in the lane's order.
+    logits_bv: what the next tokens are chosen from, float32.
     """
-    device = parts.backbone.device
-    choose = Chooser(sampling, device)
-    history = pad_sequence([p.input_ids for p in prompts], batch_first=True).to(device)
-    places = torch.tensor([p.next_position for p in prompts], device=device)
-    logits, valid = lane.logits_bv, lane.valid_bs
-    ended = [False] * len(prompts)
-    for step in range(sampling.max_new_tokens):
-        chosen = choose(history, logits)
-        read = chosen.tolist()
-        tokens = [None if done else token for done, token in zip(ended, read, strict=True)]
-        ended = [done or token in eos_token_ids for done, token in zip(ended, read, strict=True)]
-        yield Step(tokens, logits)
-        if all(ended) or step + 1 == sampling.max_new_tokens:
-            return
-        if choose.needs_history:
-            history = torch.cat([history, chosen[:, None]], 1)
-        if valid is not None:
-            valid = torch.cat([valid, valid.new_ones(len(valid), 1)], 1)
-        logits = _advance(parts, lane, chosen, (places + step).expand(3, -1)[..., None], valid)
 
+    def __init__(
+        self, parts: ModelParts, lane: Lane, prompts: Sequence[PromptLayout], sampling: Sampling
+    ) -> None:
+        """Start after prefill; `prompts` are the members' as answered, in the lane's order."""
+        device = parts.backbone.device
+        self.logits_bv = lane.logits_bv
+        self._parts = parts
+        self._trunk = lane.trunk
+        self._valid_bs = lane.valid_bs
+        self._choose = Chooser(sampling, [prompt.input_ids for prompt in prompts], device)
+        self._places_b = torch.tensor([prompt.next_position for prompt in prompts], device=device)
+        self._tokens_b = torch.empty(0)
 
-def _advance(
-    parts: ModelParts, lane: Lane, tokens: Tensor, position_ids: Tensor, valid_bs: Tensor | None
-) -> Tensor:
-    backbone = parts.backbone
-    with torch.inference_mode():
-        run = LayerRun(backbone, lane.trunk, backbone.rotary(position_ids), valid_bs)
-        out = run(backbone.layers, backbone.embed(tokens)[:, None])
-        return backbone.logits(out[:, -1])
+    def choose(self) -> list[int]:
+        """The next token of each member."""
+        self._tokens_b = self._choose(self.logits_bv)
+        tokens: list[int] = self._tokens_b.tolist()
+        return tokens
+
+    def advance(self) -> None:
+        """Append the chosen tokens, which gives the next logits."""
+        backbone = self._parts.backbone
+        with torch.inference_mode():
+            if self._valid_bs is not None:
+                more_b1 = self._valid_bs.new_ones(len(self._valid_bs), 1)
+                self._valid_bs = torch.cat([self._valid_bs, more_b1], 1)
+            position_ids = self._places_b.expand(3, -1)[..., None]
+            run = LayerRun(backbone, self._trunk, backbone.rotary(position_ids), self._valid_bs)
+            out = run(backbone.layers, backbone.embed(self._tokens_b)[:, None])
+            self.logits_bv = backbone.logits(out[:, -1])
+            self._places_b = self._places_b + 1

@@ -14,6 +14,12 @@ def gate_probabilities(
     """Refine probability of each prompt (eq. 3), float32 of shape `(B,)`.
 
     There is no final norm before the head, as in the published model.
+
+    Args:
+        run: over the gate's own store and the rows' rotary tables.
+        hidden_bnh: rows that left the lower trunk layers.
+        last_b: index of each prompt's last row.
     """
-    out = run(gate.layers, hidden_bnh, last_b=last_b)
-    return gate.head(out[:, -1]).float().sigmoid()[:, 0]
+    out = run(list(gate.layers), hidden_bnh, last_b=last_b)
+    refine: Tensor = gate.head(out[:, -1])
+    return refine.float().sigmoid()[:, 0]

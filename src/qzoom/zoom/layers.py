@@ -87,8 +87,11 @@ class LayerRun:
                 layer computes its output for that row alone.
 
         Returns:
-            states of shape `(B, N, H)`, or `(B, 1, H)` with `last_b`.
+            states of shape `(B, N, H)`, or `(B, 1, H)` with `last_b`; the rows as they came where
+            there are no layers.
         """
+        if not layers:
+            return hidden_bnh
         count = hidden_bnh.shape[1]
         slots = self.store.length(first_index) + count
         mask = attention_mask(self.backbone, count, slots, self.valid_bs)
@@ -102,7 +105,11 @@ class LayerRun:
             )
             if rows is not None and rows.visual_bn is not None and index < len(rows.deepstack):
                 features = rows.deepstack[index].to(hidden_bnh.dtype)
-                hidden_bnh[rows.visual_bn] = hidden_bnh[rows.visual_bn] + features
+                # Indexing with a mask would make the host wait for the device.
+                nothing = torch.zeros_like(hidden_bnh)
+                hidden_bnh = hidden_bnh + nothing.masked_scatter(
+                    rows.visual_bn[..., None], features
+                )
         if last_b is None or count == 1:
             return hidden_bnh
         return self._last_layer(layers[-1], hidden_bnh, last_b)

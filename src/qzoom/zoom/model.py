@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
 from PIL import Image
@@ -13,20 +14,20 @@ from torch import Tensor
 from qzoom.backbones.base import VisionFeatures
 from qzoom.backbones.registry import backbone_for
 from qzoom.errors import ConfigError, PromptError
+from qzoom.geometry.grids import cells_of
 from qzoom.images.decode import ImageSource, decode_image
 from qzoom.images.pipeline import ImagePipeline
 from qzoom.zoom.answer import GenerateOutput, ZoomAnswer
-from qzoom.zoom.batch import answer_many
+from qzoom.zoom.batch import answer_many, as_list
 from qzoom.zoom.config import ZoomConfig
 from qzoom.zoom.generate import generate
+from qzoom.zoom.options import AskOptions, Options, read_options
 from qzoom.zoom.parts import ModelParts
 from qzoom.zoom.prompt import SpecialIds
-from qzoom.zoom.requests import Options
-from qzoom.zoom.sampling import Sampling
 from qzoom.zoom.session import ImageSession
 
 if TYPE_CHECKING:
-    from qzoom.checkpoints.load import LoadedCheckpoint
+    from qzoom.checkpoints.loaded import LoadedCheckpoint
 
 Images = ImageSource | Sequence[ImageSource]
 
@@ -38,20 +39,22 @@ class ZoomModel:
     """
 
     def __init__(self, checkpoint: LoadedCheckpoint) -> None:
-        trunk = checkpoint.trunk.eval()
-        config = trunk.config
-        add_on = checkpoint.add_on.eval() if checkpoint.add_on is not None else None
+        trunk = checkpoint.trunk
+        trunk.train(False)
+        if checkpoint.add_on is not None:
+            checkpoint.add_on.train(False)
+        config: Any = trunk.config
         self.checkpoint = checkpoint
         self.parts = ModelParts(
             backbone_for(trunk),
-            add_on,
+            checkpoint.add_on,
             ImagePipeline.from_config(checkpoint.image_settings),
             checkpoint.config,
             SpecialIds(
                 config.image_token_id, config.vision_start_token_id, config.vision_end_token_id
             ),
         )
-        levels = len(getattr(self.parts.backbone.visual, "deepstack_merger_list", ()))
+        levels = self.parts.backbone.deepstack_levels
         if levels > self.parts.split:
             raise ConfigError(
                 f"split_layer (twig_K) is {self.parts.split}; it must be at least the "
@@ -105,18 +108,29 @@ class ZoomModel:
             )
         return self.tokenizer
 
-    def with_budget(self, *, min_cells: int | None = None, max_cells: int | None = None) -> ZoomModel:
-        """The same weights looking at pictures (and crops) under another budget of cells."""
-        cell = self.pipeline.cell_side_px**2
+    def with_budget(
+        self, *, min_cells: int | None = None, max_cells: int | None = None
+    ) -> ZoomModel:
+        """The same weights looking at pictures (and crops) under another budget of cells.
+
+        Args:
+            min_cells, max_cells: per picture; where only one is given the other stays, or follows
+                when it would lie on the wrong side.
+
+        Raises:
+            ConfigError: for a budget below 1 cell, or a least above the greatest.
+        """
+        cell_px = self.pipeline.cell_side_px**2
+        least, most = self.pipeline.min_pixels // cell_px, self.pipeline.max_pixels // cell_px
+        if min_cells is None:
+            least = min(max(least, 1), most if max_cells is None else max_cells)
+        if max_cells is None:
+            most = most if min_cells is None else max(most, min_cells)
         pipeline = self.pipeline.with_budget(
-            min_cells or self.pipeline.min_pixels // cell,
-            max_cells or self.pipeline.max_pixels // cell,
+            least if min_cells is None else min_cells, most if max_cells is None else max_cells
         )
-        clone = object.__new__(ZoomModel)
-        clone.checkpoint = self.checkpoint
-        parts = self.parts
-        clone.parts = ModelParts(parts.backbone, parts.add_on, pipeline, parts.config, parts.ids)
-        return clone
+        settings = self.checkpoint.image_settings | pipeline.to_dict()
+        return ZoomModel(replace(self.checkpoint, image_settings=settings))
 
     def open(self, images: Images, *, system: str | None = None) -> ImageSession:
         """Open one image or several for questions.
@@ -132,12 +146,15 @@ class ZoomModel:
         return ImageSession(self, self.decode(images), system)
 
     def ask_many(
-        self, pairs: Sequence[tuple[Images, str]], **options: Any
+        self, pairs: Sequence[tuple[Images, str]], **options: Unpack[AskOptions]
     ) -> list[ZoomAnswer]:
         """Answer (images, question) pairs as one ragged batch, each routed on its own.
 
         Args:
-            options: as for `ImageSession.ask`.
+            options: as for `ImageSession.ask`, the same for all.
+
+        Raises:
+            QZoomError: for an image, a question or an option that cannot be used.
         """
         return answer_many(self, pairs, self.options(**options))
 
@@ -152,10 +169,20 @@ class ZoomModel:
         return save_checkpoint(Path(folder), self.checkpoint, overwrite=overwrite)
 
     def decode(self, images: Images) -> list[Image.Image]:
-        """Decode images once, through the one gate for all of them."""
-        many = isinstance(images, Sequence) and not isinstance(images, (str, bytes))
-        sources: Sequence[Any] = images if many else [images]  # type: ignore[assignment]
-        return [decode_image(source) for source in sources]
+        """Decode images once, through the one gate for all of them.
+
+        Raises:
+            ImageError: when one cannot be used.
+        """
+        return [decode_image(source) for source in as_list(images)]
+
+    def grid_of(self, image: Image.Image) -> tuple[int, int]:
+        """Rows and columns of cells that a decoded image gets.
+
+        Raises:
+            ImageError: when its sides differ by more than a factor of 200.
+        """
+        return cells_of(self.pipeline.grid_thw_for_size(image.size), self.pipeline.merge_size)
 
     def encode(self, images: Sequence[Image.Image]) -> list[VisionFeatures]:
         """Encode decoded images in one call."""
@@ -165,47 +192,20 @@ class ZoomModel:
         with torch.inference_mode():
             return self.parts.backbone.encode(pixels.pixel_values, pixels.image_grid_thw)
 
-    def options(
-        self,
-        *,
-        max_new_tokens: int = 64,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        top_k: int = 0,
-        repetition_penalty: float = 1.0,
-        seed: int | None = None,
-        stop: str | Sequence[str] | None = None,
-        zoom: str = "auto",
-        gate_threshold: float | None = None,
-        roi_threshold: float | None = None,
-        eos_token_id: int | Sequence[int] | None = None,
-    ) -> Options:
-        """Validated options of a request; see `ImageSession.ask`.
+    def options(self, **options: Unpack[AskOptions]) -> Options:
+        """Checked options of a request, filled up with the model's own.
 
         Raises:
-            ConfigError: for a value out of range.
+            ConfigError: for an unknown option or a value out of range, and for zoom="always" on a
+                plain backbone, which has nothing to zoom with.
         """
-        if zoom not in ("auto", "never", "always"):
-            raise ConfigError(f"zoom is {zoom!r}; use 'auto', 'never' or 'always'")
-        stops = (stop,) if isinstance(stop, str) else tuple(stop or ())
-        if "" in stops:
-            raise ConfigError("a stop string is empty; give at least one character")
-        return Options(
-            self.config.with_overrides(gate_threshold=gate_threshold, roi_threshold=roi_threshold),
-            Sampling(max_new_tokens, temperature, top_p, top_k, repetition_penalty, seed),
-            self._end_tokens(eos_token_id),
-            zoom,  # type: ignore[arg-type]
-            stops,
-        )
+        return read_options(options, self.config, self._own_eos())
 
-    def _end_tokens(self, given: int | Sequence[int] | None) -> frozenset[int]:
-        chosen: Any = given
-        if chosen is None:
-            chosen = getattr(self.checkpoint.generation_config, "eos_token_id", None)
-        if chosen is None and self.tokenizer is not None:
-            chosen = self.tokenizer.eos_token_id
-        if chosen is None:
-            chosen = getattr(self.parts.backbone.language.config, "eos_token_id", None)
-        if chosen is None:
-            return frozenset()
-        return frozenset([chosen] if isinstance(chosen, int) else chosen)
+    def _own_eos(self) -> int | Sequence[int] | None:
+        places: tuple[Any, ...] = (
+            self.checkpoint.generation_config,
+            self.tokenizer,
+            self.parts.backbone.language.config,
+        )
+        found = (getattr(place, "eos_token_id", None) for place in places)
+        return next((eos for eos in found if eos is not None), None)

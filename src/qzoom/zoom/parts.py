@@ -29,8 +29,7 @@ class ModelParts:
         """Trunk layers below the tap (B); a plain backbone is cut where deepstack ends."""
         if self.add_on is not None:
             return self.config.split_layer
-        levels = len(getattr(self.backbone.visual, "deepstack_merger_list", ()))
-        return min(max(levels, 1), len(self.backbone.layers) - 1)
+        return min(max(self.backbone.deepstack_levels, 1), len(self.backbone.layers) - 1)
 
     @property
     def lower(self) -> Sequence[nn.Module]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from qzoom.backbones.base import Rotary
@@ -20,47 +21,91 @@ KEPT_CROPS = 4
 
 
 @dataclass(frozen=True)
-class KeptCrop:
-    """Rows of a crop's vision block in every trunk layer, kept for when a box comes back."""
+class Stretch:
+    """Consecutive rows on their way through the layers.
 
-    roi_hw: tuple[int, int]
-    grid_thw: tuple[int, int, int]
+    hidden_bnh: states of shape `(B, N, H)`; rotary: their tables, each of shape `(B, N, D)`.
+    """
+
+    hidden_bnh: Tensor
+    rotary: Rotary
+
+    @property
+    def length(self) -> int:
+        """Rows of each prompt, padding included."""
+        return int(self.hidden_bnh.shape[1])
+
+    def first(self, count: int) -> Stretch:
+        """The first rows."""
+        cos, sin = self.rotary
+        return Stretch(self.hidden_bnh[:, :count], (cos[:, :count], sin[:, :count]))
+
+    def then(self, other: Stretch) -> Stretch:
+        """These rows followed by others."""
+        (cos, sin), (more_cos, more_sin) = self.rotary, other.rotary
+        return Stretch(
+            torch.cat([self.hidden_bnh, other.hidden_bnh], 1),
+            (torch.cat([cos, more_cos], 1), torch.cat([sin, more_sin], 1)),
+        )
+
+    def select(self, index: Tensor) -> Stretch:
+        """The rows of some prompts, in the order of their places in `index`."""
+        cos, sin = self.rotary
+        return Stretch(self.hidden_bnh[index], (cos[index], sin[index]))
+
+
+@dataclass(frozen=True)
+class KeptCrop:
+    """Rows of a crop's vision block in every trunk layer, kept for when a box comes back.
+
+    box_px_xyxy, grid_thw, grid_hw: as of `Crop`.
+    """
+
     box_px_xyxy: Box
+    grid_thw: tuple[int, int, int]
+    grid_hw: tuple[int, int]
     rows: KeyValues
 
 
 @dataclass
 class PrefixState:
-    """Stores of one prefix (or of one batch of prompts).
+    """Stores of one prefix, or of one batch of prompts. Not safe for threads: a session locks.
 
     length: rows of the prefix.
-    tap_bnh: states after layer B of the prefix rows, and their `rotary`; None before the first
-        question.
+    reused: whether later questions come back to this state; a batch computes on a fresh one.
+    tap: what left the lower layers for the prefix rows; None before the first question.
     """
 
     trunk: KVStore
     gate: KVStore
     region: KVStore
     length: int
-    tap_bnh: Tensor | None = None
-    rotary: Rotary | None = None
+    reused: bool
+    tap: Stretch | None = None
     region_keys: RegionKeys | None = None
     crops: OrderedDict[tuple[int, Box], KeptCrop] = field(default_factory=OrderedDict)
 
     @classmethod
-    def empty(cls, parts: ModelParts, length: int) -> PrefixState:
+    def empty(cls, parts: ModelParts, length: int = 0, *, reused: bool) -> PrefixState:
         """State of a prefix before anything was computed."""
         depth = parts.config.branch_depth if parts.add_on is not None else 0
         trunk = KVStore(len(parts.backbone.layers))
-        return cls(trunk, KVStore(depth), KVStore(max(depth - 1, 0)), length)
+        return cls(trunk, KVStore(depth), KVStore(max(depth - 1, 0)), length, reused)
 
     def rewind(self) -> None:
         """Forget every row after the prefix."""
         for store in (self.trunk, self.gate, self.region):
             store.truncate(self.length)
 
-    def keep_crop(self, key: tuple[int, Box], crop: KeptCrop) -> None:
+    def kept_crop(self, image_index: int, box_cells_xyxy: Box) -> KeptCrop | None:
+        """The crop of a box that was looked at before."""
+        crop = self.crops.get((image_index, box_cells_xyxy))
+        if crop is not None:
+            self.crops.move_to_end((image_index, box_cells_xyxy))
+        return crop
+
+    def keep_crop(self, image_index: int, box_cells_xyxy: Box, crop: KeptCrop) -> None:
         """Keep a crop's rows, dropping the one unused for longest."""
-        self.crops[key] = crop
+        self.crops[image_index, box_cells_xyxy] = crop
         while len(self.crops) > KEPT_CROPS:
             self.crops.popitem(last=False)

@@ -64,7 +64,9 @@ class PromptLayout:
         return sum(rows * cols for rows, cols in self.grids_hw)
 
 
-def lay_out(input_ids: Tensor, grids_hw: Sequence[tuple[int, int]], ids: SpecialIds) -> PromptLayout:
+def lay_out(
+    input_ids: Tensor, grids_hw: Sequence[tuple[int, int]], ids: SpecialIds
+) -> PromptLayout:
     """Lay out a prompt.
 
     Raises:
@@ -80,9 +82,7 @@ def lay_out(input_ids: Tensor, grids_hw: Sequence[tuple[int, int]], ids: Special
     grids = tuple((int(rows), int(cols)) for rows, cols in grids_hw)
     last = grids[-1][0] * grids[-1][1] + starts[-1] if starts else 0
     origins = tuple(int(positions[0, start]) for start in starts)
-    return PromptLayout(
-        input_ids, positions, following, grids, tuple(starts), origins, last
-    )
+    return PromptLayout(input_ids, positions, following, grids, tuple(starts), origins, last)
 
 
 def with_crop(
@@ -102,7 +102,10 @@ def with_crop(
         align: give crop cells the height and width positions of the cells they cover (eq. 15);
             otherwise those of one more image.
     """
-    before, tail = layout.input_ids[: layout.prefix_length], layout.input_ids[layout.prefix_length :]
+    before, tail = (
+        layout.input_ids[: layout.prefix_length],
+        layout.input_ids[layout.prefix_length :],
+    )
     closing = int(len(tail) > 0 and int(tail[0]) == ids.vision_end)
     rows, cols = roi_hw
     block = torch.tensor(

@@ -78,8 +78,8 @@ def region_logits(head: QueryKeyHead, last_h: Tensor, rotary: Rotary, keys: Regi
     """
     queries_ad = rotate(head.queries(last_h[None, None]), rotary)[0, :, 0]
     groups = keys.keys_gcd.shape[0]
-    grouped_gd = queries_ad.view(groups, -1, queries_ad.shape[-1]).sum(1)
-    total = torch.einsum("gd,gcd->c", grouped_gd.float(), keys.keys_gcd.float())
+    grouped_gd = queries_ad.float().view(groups, -1, queries_ad.shape[-1]).sum(1)
+    total = torch.einsum("gd,gcd->c", grouped_gd, keys.keys_gcd.float())
     return total * (head.scaling / queries_ad.shape[0])
 
 
@@ -91,10 +91,13 @@ def choose_region(
     With several images each has its own map; the one with the highest peak is chosen.
     """
     sizes = [rows * cols for rows, cols in grids_hw]
-    sinks = keys.sink_similarity_c.split(sizes) if keys.sink_similarity_c is not None else None
+    maps = torch.split(logits_c, sizes)
+    sinks: Sequence[Tensor | None] = [None] * len(sizes)
+    if keys.sink_similarity_c is not None:
+        sinks = torch.split(keys.sink_similarity_c, sizes)
     choices = [
-        _choose_on_image(index, part.view(grid), sinks[index] if sinks else None, config)
-        for index, (part, grid) in enumerate(zip(logits_c.split(sizes), grids_hw, strict=True))
+        _choose_on_image(index, logits.view(grid), sink, config)
+        for index, (logits, grid, sink) in enumerate(zip(maps, grids_hw, sinks, strict=True))
     ]
     if len(choices) == 1:
         return choices[0]
@@ -113,9 +116,7 @@ def _choose_on_image(
     return RegionChoice(index, box, logits_hw.float(), heatmap_hw, keep_hw)
 
 
-def _sink_keep(
-    logits_hw: Tensor, similarity_c: Tensor | None, config: ZoomConfig
-) -> Tensor | None:
+def _sink_keep(logits_hw: Tensor, similarity_c: Tensor | None, config: ZoomConfig) -> Tensor | None:
     rows, cols = logits_hw.shape
     if config.sink_rule == "corner":
         if rows * cols <= config.corner_sink_min_cells:

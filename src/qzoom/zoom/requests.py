@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -11,33 +10,40 @@ from PIL import Image
 from torch import Tensor
 
 from qzoom.backbones.base import VisionFeatures
-from qzoom.zoom.config import ZoomConfig
-from qzoom.zoom.decode import decode
+from qzoom.zoom.decode import Decoder
+from qzoom.zoom.options import Options
 from qzoom.zoom.parts import ModelParts
-from qzoom.zoom.prefill import Lane, Prefill, Ticket, Zoom
+from qzoom.zoom.prefill import prefill
 from qzoom.zoom.prefix import PrefixState
 from qzoom.zoom.prompt import PromptLayout
-from qzoom.zoom.sampling import Sampling
-
-
-@dataclass(frozen=True)
-class Options:
-    """Everything about a request besides prompt and pictures."""
-
-    config: ZoomConfig
-    sampling: Sampling
-    eos_token_ids: frozenset[int]
-    zoom: Zoom = "auto"
-    stop: tuple[str, ...] = ()
+from qzoom.zoom.text import TextTracker
+from qzoom.zoom.tickets import Lane, Ticket, Work
+from qzoom.zoom.timings import Timings
 
 
 @dataclass
 class Answered:
-    """One prompt with its tokens so far."""
+    """One prompt with its tokens so far.
+
+    text: follows the tokens where text is wanted.
+    done: whether it ended, by an end token or a stop string.
+    """
 
     ticket: Ticket
+    text: TextTracker | None = None
     token_ids: list[int] = field(default_factory=list)
     logits: list[Tensor] = field(default_factory=list)
+    done: bool = False
+
+    def take(self, token: int, end_tokens: frozenset[int]) -> str:
+        """Add a token; returns the text that is now certain."""
+        self.token_ids.append(token)
+        self.done = token in end_tokens
+        if self.text is None or self.done:
+            return ""
+        piece = self.text.push(token)
+        self.done = self.text.stopped
+        return piece
 
 
 @dataclass
@@ -48,54 +54,71 @@ class Run:
     options: Options
     answered: list[Answered]
     lanes: list[Lane]
-    timings_s: dict[str, float]
+    timings: Timings
     keep_logits: bool = False
 
     def finish(self) -> None:
-        """Decode every lane to its end."""
-        for lane in self.lanes:
-            for _ in self.steps(lane):
+        """Decode everything; a lane's keys and values are let go before the next lane's turn."""
+        while self.lanes:
+            for _ in self.pieces(self.lanes.pop()):
                 pass
 
-    def steps(self, lane: Lane) -> Iterator[list[int | None]]:
-        """Decode one lane, collecting tokens; yields those of each step."""
+    def pieces(self, lane: Lane) -> Iterator[list[str]]:
+        """Decode one lane; yields each step's new text of each member."""
         members = [self.answered[member] for member in lane.members]
-        prompts = [member.ticket.answered for member in members]
-        began = time.perf_counter()
-        options = self.options
-        for step in decode(self.parts, lane, prompts, options.sampling, options.eos_token_ids):
-            for place, (member, token) in enumerate(zip(members, step.tokens, strict=True)):
-                if token is not None:
-                    member.token_ids.append(token)
-                    if self.keep_logits:
-                        member.logits.append(step.logits_bv[place])
-            self.timings_s["decode"] = time.perf_counter() - began
-            yield step.tokens
+        sampling = self.options.sampling
+        with self.timings.part("decode"):
+            prompts = [member.ticket.answered for member in members]
+            decoder = Decoder(self.parts, lane, prompts, sampling)
+            pieces = self._take(decoder, members)
+        for _ in range(sampling.max_new_tokens - 1):
+            yield pieces
+            if all(member.done for member in members):
+                return
+            with self.timings.part("decode"):
+                decoder.advance()
+                pieces = self._take(decoder, members)
+        yield pieces
+
+    def _take(self, decoder: Decoder, members: Sequence[Answered]) -> list[str]:
+        pieces = [""] * len(members)
+        for place, (member, token) in enumerate(zip(members, decoder.choose(), strict=True)):
+            if member.done:
+                continue
+            if self.keep_logits:
+                member.logits.append(decoder.logits_bv[place])
+            pieces[place] = member.take(token, self.options.eos_token_ids)
+        return pieces
 
 
 def start(
-    parts: ModelParts,
-    state: PrefixState | None,
-    layouts: Sequence[PromptLayout],
-    images: Sequence[Sequence[Image.Image]],
-    features: Sequence[Sequence[VisionFeatures]],
-    options: Options,
+    work: Work,
+    timings: Timings,
+    texts: Sequence[TextTracker | None] | None = None,
     *,
     keep_logits: bool = False,
 ) -> Run:
     """Prefill and route prompts.
 
     Args:
-        state: a session's prefix (one prompt), or None for a batch that keeps nothing.
+        texts: one tracker per prompt; None when tokens are all that is wanted.
+        keep_logits: collect each step's logits on the prompts.
     """
-    tickets = [
-        Ticket(layout, pictures, encoded)
-        for layout, pictures, encoded in zip(layouts, images, features, strict=True)
-    ]
-    state = state or PrefixState.empty(parts, layouts[0].prefix_length)
-    prefill = Prefill(parts, options.config, options.zoom, tickets, state)
     with torch.inference_mode():
-        state.rewind()
-        lanes = prefill.run()
-    answered = [Answered(ticket) for ticket in tickets]
-    return Run(parts, options, answered, lanes, prefill.timings_s, keep_logits)
+        work.state.rewind()
+        lanes = prefill(work, timings)
+    trackers = [None] * len(work.tickets) if texts is None else texts
+    answered = [Answered(*pair) for pair in zip(work.tickets, trackers, strict=True)]
+    return Run(work.parts, work.options, answered, lanes, timings, keep_logits)
+
+
+def batch_of(
+    parts: ModelParts,
+    options: Options,
+    layouts: Sequence[PromptLayout],
+    images: Sequence[Sequence[Image.Image]],
+    features: Sequence[Sequence[VisionFeatures]],
+) -> Work:
+    """Prompts to be answered together, with the pictures and features of each."""
+    tickets = [Ticket(*ticket) for ticket in zip(layouts, images, features, strict=True)]
+    return Work(parts, options, tickets, PrefixState.empty(parts, reused=False))

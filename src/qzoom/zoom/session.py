@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Literal, Unpack, overload
 
 import torch
 from PIL import Image
 
-from qzoom.backbones.base import VisionFeatures
 from qzoom.errors import QZoomError
 from qzoom.zoom.answer import AnswerStream, ZoomAnswer
 from qzoom.zoom.chat import question_ids
+from qzoom.zoom.options import AskOptions, Options
 from qzoom.zoom.prefix import PrefixState
-from qzoom.zoom.prompt import lay_out
+from qzoom.zoom.prompt import PromptLayout, lay_out
 from qzoom.zoom.report import answer_of
 from qzoom.zoom.requests import Run, start
 from qzoom.zoom.text import TextTracker
+from qzoom.zoom.tickets import Ticket, Work
+from qzoom.zoom.timings import Timings
 
 if TYPE_CHECKING:
     from qzoom.zoom.model import ZoomModel
@@ -27,91 +28,100 @@ if TYPE_CHECKING:
 class ImageSession:
     """Images opened by `ZoomModel.open`. Holds all state of its questions; the model holds none.
 
-    One question runs at a time: threads that share a session take turns, and starting a new
-    question ends a stream that was not read to its end.
+    One question runs at a time: threads that share a session take turns. A stream takes one turn
+    per piece, and ends with an error once a newer question was asked before it was read to its end.
+
+    model: what answers; images: decoded, in order; system: text of a system turn, if any.
     """
 
     def __init__(self, model: ZoomModel, images: Sequence[Image.Image], system: str | None) -> None:
         self.model = model
         self.images = list(images)
         self.system = system
+        self._grids_hw = [model.grid_of(image) for image in self.images]
         self._lock = threading.Lock()
-        self._features: list[VisionFeatures] | None = None
-        self._encode_s = 0.0
-        self._prefix_ids: torch.Tensor | None = None
+        self._prefix_ids = torch.empty(0, dtype=torch.long)
         self._state: PrefixState | None = None
         self._turn = 0
 
     @overload
-    def ask(self, question: str, *, stream: Literal[False] = False, **options: Any) -> ZoomAnswer: ...
+    def ask(
+        self, question: str, *, stream: Literal[False] = False, **options: Unpack[AskOptions]
+    ) -> ZoomAnswer: ...
 
     @overload
-    def ask(self, question: str, *, stream: Literal[True], **options: Any) -> AnswerStream: ...
+    def ask(
+        self, question: str, *, stream: Literal[True], **options: Unpack[AskOptions]
+    ) -> AnswerStream: ...
 
     def ask(
-        self, question: str, *, stream: bool = False, **options: Any
+        self, question: str, *, stream: bool = False, **options: Unpack[AskOptions]
     ) -> ZoomAnswer | AnswerStream:
         """Answer one question about the images.
 
         Args:
             question: plain text; special tokens in it are text.
             stream: return an `AnswerStream` of text pieces instead of the answer.
-            options: `max_new_tokens`, `temperature`, `top_p`, `top_k`, `repetition_penalty`,
-                `seed`, `stop` (strings), `zoom` ("auto", "never", "always"), `gate_threshold`,
-                `roi_threshold`.
+            options: see `AskOptions`.
 
         Raises:
-            QZoomError: for a bad question or option.
+            QZoomError: at once for a bad question or option; from a stream, when a newer question
+                ended it.
         """
-        answers = AnswerStream(self._answer(question, options))
-        if stream:
-            return answers
-        for _ in answers:
-            pass
-        assert answers.answer is not None
-        return answers.answer
-
-    def _answer(self, question: str, options: dict[str, Any]) -> Iterator[str | ZoomAnswer]:
         request = self.model.options(**options)
-        began = time.perf_counter()
+        layout = self._lay_out(question)
+        if stream:
+            return AnswerStream(self._in_turns(self._answer(layout, request)))
         with self._lock:
-            self._turn += 1
-            turn = self._turn
-            run = self._start(question, request)
-            tracker = TextTracker(self.model.require_tokenizer(), request.stop)
-            steps = run.steps(run.lanes[0])
+            *_, answer = self._answer(layout, request)
+        assert isinstance(answer, ZoomAnswer)
+        return answer
+
+    def _lay_out(self, question: str) -> PromptLayout:
+        ids = self.model.parts.ids
+        tokenizer = self.model.require_tokenizer()
+        input_ids = question_ids(tokenizer, question, self._grids_hw, ids.image, self.system)
+        return lay_out(input_ids, self._grids_hw, ids)
+
+    def _in_turns(self, items: Iterator[str | ZoomAnswer]) -> Iterator[str | ZoomAnswer]:
         while True:
             with self._lock:
+                item = next(items, None)
+            if item is None:
+                return
+            yield item
+
+    def _answer(self, layout: PromptLayout, request: Options) -> Iterator[str | ZoomAnswer]:
+        """Pieces of text, then the answer; whoever takes the next one holds the lock."""
+        self._turn += 1
+        turn = self._turn
+        text = TextTracker(self.model.require_tokenizer(), request.stop)
+        run = self._start(layout, request, text)
+        for (piece,) in run.pieces(run.lanes[0]):
+            if piece:
+                yield piece
                 if turn != self._turn:
                     raise QZoomError("a newer question was asked on this session; this one ended")
-                tokens = next(steps, None)
-            if tokens is None:
-                break
-            if tokens[0] is not None and (piece := tracker.push(tokens[0])):
-                yield piece
-            if tracker.stopped:
-                break
-        if rest := tracker.finish():
+        if rest := text.finish():
             yield rest
-        run.timings_s["encode"] = self._encode_s
-        run.timings_s["total"] = time.perf_counter() - began
-        yield answer_of(run, 0, tracker.text)
+        yield answer_of(run, run.answered[0])
 
-    def _start(self, question: str, request: Any) -> Run:
-        model = self.model
-        if self._features is None:
-            began = time.perf_counter()
-            self._features = model.encode(self.images)
-            self._encode_s = time.perf_counter() - began
-        grids = [image.grid_hw for image in self._features]
-        ids = question_ids(
-            model.require_tokenizer(), question, grids, model.parts.ids.image, self.system
-        )
-        layout = lay_out(ids, grids, model.parts.ids)
-        prefix = ids[: layout.prefix_length]
+    def _start(self, layout: PromptLayout, request: Options, text: TextTracker) -> Run:
+        timings = Timings()
+        state = self._state_for(layout)
+        # Until the question has got through, what is stored may be half of it.
+        self._state = None
+        with timings.part("encode"):
+            features = self.model.encode(self.images) if state.tap is None else []
+        work = Work(self.model.parts, request, [Ticket(layout, self.images, features)], state)
+        run = start(work, timings, [text])
+        self._state = state
+        return run
+
+    def _state_for(self, layout: PromptLayout) -> PrefixState:
+        """What earlier questions computed, as far as this one begins with the same rows."""
+        prefix = layout.input_ids[: layout.prefix_length]
         if self._state is None or not torch.equal(prefix, self._prefix_ids):
-            self._state, self._prefix_ids = PrefixState.empty(model.parts, len(prefix)), prefix
-        return start(
-            model.parts, self._state, [layout], [self.images], [self._features], request
-        )
-
+            self._prefix_ids = prefix
+            return PrefixState.empty(self.model.parts, len(prefix), reused=True)
+        return self._state

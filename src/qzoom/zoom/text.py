@@ -8,7 +8,10 @@ from tokenizers.decoders import DecodeStream
 
 
 class TextTracker:
-    """Text of one answer. Pieces it gives out are final: what might begin a stop string waits."""
+    """Text of one answer. Pieces it gives out are final: what might begin a stop string waits.
+
+    text: what has been given out so far; stopped: whether a stop string came.
+    """
 
     def __init__(self, tokenizer: Any, stop: tuple[str, ...]) -> None:
         self._tokenizer = tokenizer
@@ -25,30 +28,38 @@ class TextTracker:
             return ""
         self._ids.append(token)
         self._pending += self._stream.step(self._tokenizer.backend_tokenizer, token) or ""
-        cut = min((i for s in self._stop if (i := self._pending.find(s)) >= 0), default=-1)
-        if cut >= 0:
-            self.stopped = True
-            return self._give(cut, drop=True)
-        return self._give(len(self._pending) - self._held())
+        return self._release()
 
     def finish(self) -> str:
-        """Return what was held back."""
+        """Return what was held back, with bytes that never became a character as U+FFFD."""
         if self.stopped:
             return ""
-        whole = self._tokenizer.decode(self._ids, skip_special_tokens=True)
+        whole = self._tokenizer.decode(
+            self._ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
         if whole.startswith(self.text + self._pending):
             self._pending = whole[len(self.text) :]
-        return self._give(len(self._pending))
+        return self._release() + self._give(len(self._pending))
+
+    def _release(self) -> str:
+        """Give out what no stop string can begin in, or all before one that came."""
+        cuts = [cut for stop in self._stop if (cut := self._pending.find(stop)) >= 0]
+        if not cuts:
+            return self._give(len(self._pending) - self._held())
+        self.stopped = True
+        piece = self._give(min(cuts))
+        self._pending = ""
+        return piece
 
     def _held(self) -> int:
         """Length of the longest end of the pending text that begins a stop string."""
-        lengths = range(min(len(self._pending), max(map(len, self._stop), default=0)), 0, -1)
-        return next(
-            (n for n in lengths if any(s.startswith(self._pending[-n:]) for s in self._stop)), 0
-        )
+        longest = min(len(self._pending), max(map(len, self._stop), default=0))
+        for length in range(longest, 0, -1):
+            if any(stop.startswith(self._pending[-length:]) for stop in self._stop):
+                return length
+        return 0
 
-    def _give(self, length: int, *, drop: bool = False) -> str:
-        piece, rest = self._pending[:length], self._pending[length:]
-        self._pending = "" if drop else rest
+    def _give(self, length: int) -> str:
+        piece, self._pending = self._pending[:length], self._pending[length:]
         self.text += piece
         return piece

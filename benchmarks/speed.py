@@ -1,0 +1,121 @@
+"""Time qzoom against plain transformers on random weights: speed.py [--size mid] [--out FILE]
+
+Three ratios: a direct question (gate included) by plain `generate`, a zoomed question by two full
+prefills, and the fifth question of a session by the first. See benchmarks/README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+if not __package__:
+    # Run as a script: find the checkout's own packages.
+    root = Path(__file__).resolve().parents[1]
+    sys.path.insert(0, str(root))
+    sys.path.insert(0, str(root / "src"))
+
+from benchmarks.contests import Contest
+from benchmarks.subject import SIZES, Subject, build
+from benchmarks.timing import Comparison
+
+CONTESTS = ("direct", "zoomed", "session")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the comparisons; status 1 if `--check` is given and a target is missed."""
+    options = _parse(arguments)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    subject = build(
+        SIZES[options.size],
+        dtype=getattr(torch, options.dtype),
+        device=options.device,
+        attn=options.attn,
+        seed=options.seed,
+    )
+    contest = Contest(subject, options.repeats, options.new_tokens)
+    settings = _settings(options, subject)
+    print(", ".join(f"{name} {value}" for name, value in settings.items()), flush=True)
+    comparisons = []
+    for name in options.only or CONTESTS:
+        comparisons.append(getattr(contest, name)())
+        print(_line(comparisons[-1]), flush=True)
+    report = {"settings": settings, "comparisons": [c.summary() for c in comparisons]}
+    if options.out:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    return 1 if options.check and not all(c.met for c in comparisons) else 0
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", choices=sorted(SIZES), default="mid")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--attn", choices=["sdpa", "eager"], default="sdpa")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, help="CPU threads; default: torch's own choice")
+    parser.add_argument("--repeats", type=int, default=5, help="timed turns after one warm-up")
+    parser.add_argument("--new-tokens", type=int, default=16)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="+", choices=CONTESTS, help="some comparisons alone")
+    parser.add_argument("--out", type=Path, help="write the report here, as JSON")
+    parser.add_argument("--check", action="store_true", help="fail where a target is missed")
+    return parser.parse_args(arguments)
+
+
+def _settings(options: argparse.Namespace, subject: Subject) -> dict[str, Any]:
+    return {
+        "size": options.size,
+        "parameters": subject.parameters,
+        "image_px": "x".join(map(str, subject.image.size)),
+        "dtype": options.dtype,
+        "attention": options.attn,
+        "device": options.device,
+        "hardware": _hardware(options.device),
+        "threads": torch.get_num_threads(),
+        "batch": 1,
+        "repeats": options.repeats,
+        "seed": options.seed,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _hardware(device: str) -> str:
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    cores = os.cpu_count()
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return f"{platform.processor() or platform.machine()}, {cores} cores"
+    names = [line.partition(":")[2].strip() for line in text.splitlines() if "model name" in line]
+    return f"{names[0] if names else platform.machine()}, {cores} cores"
+
+
+def _line(comparison: Comparison) -> str:
+    data = comparison.summary()
+    times = ", ".join(
+        f"{name} {times['median_s']:.3f} s (min {times['min_s']:.3f})"
+        for name, times in data["seconds"].items()
+    )
+    verdict = "met" if comparison.met else "MISSED"
+    notes = ", ".join(f"{name} {value}" for name, value in comparison.notes.items())
+    return (
+        f"{comparison.name}: {comparison.ratio:.3f} (target {comparison.target}, {verdict}); "
+        + (f"{times}; {notes}")
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""What a training reports: means of each window of steps, as JSON lines and as one line of text."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+
+class MetricsLog:
+    """`metrics.jsonl` of one stage, one line every `every` steps; a resumed run continues it."""
+
+    def __init__(self, path: Path, stage: str, start: int, steps: int, every: int) -> None:
+        _drop_after(path, start)
+        self._file = path.open("a", encoding="utf-8")
+        self._stage, self._start, self._steps, self._every = stage, start, steps, every
+        self._began, self._window = time.monotonic(), Window()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    def add(self, done: int, values: Mapping[str, float]) -> str | None:
+        """Count the step that makes `done` steps; a line of text when a window is full."""
+        self._window.add(values)
+        if done % self._every and done != self._steps:
+            return None
+        pace_s = (time.monotonic() - self._began) / (done - self._start)
+        means = self._window.means()
+        line = {"stage": self._stage, "step": done, "s_per_step": round(pace_s, 4), **means}
+        self._file.write(json.dumps(line, allow_nan=False) + "\n")
+        self._file.flush()
+        return _progress(self._stage, done, self._steps, pace_s, means)
+
+
+class Window:
+    """Running means since the last report."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, list[float]] = {}
+
+    def add(self, values: Mapping[str, float]) -> None:
+        """Count one step; values that are not finite (nothing to count) are left out."""
+        for key, value in values.items():
+            if math.isfinite(value):
+                self.sums.setdefault(key, []).append(value)
+
+    def means(self) -> dict[str, float]:
+        """Means of each value; starts a new window."""
+        means = {key: round(sum(v) / len(v), 4) for key, v in self.sums.items()}
+        self.sums.clear()
+        return means
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Lines of a metrics file that are whole; none where there is no file."""
+    if not path.is_file():
+        return []
+    lines = []
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError:
+            continue  # cut short by a kill
+    return lines
+
+
+def _drop_after(path: Path, step: int) -> None:
+    """Forget lines about steps that a killed run made after its last state."""
+    lines = read_metrics(path)
+    kept = [line for line in lines if line["step"] <= step]
+    if path.is_file():
+        draft = path.with_suffix(".draft")
+        draft.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        os.replace(draft, path)
+
+
+def _progress(stage: str, done: int, steps: int, pace_s: float, means: Mapping[str, float]) -> str:
+    minutes = round(pace_s * (steps - done) / 60)
+    left = f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+    shown = " ".join(f"{key} {value:g}" for key, value in means.items())
+    return f"{stage} {done}/{steps} {shown} ({left} left)\n"

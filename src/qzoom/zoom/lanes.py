@@ -1,0 +1,95 @@
+"""The two ways to the first token: through the upper layers at once, or over a crop."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from qzoom.zoom.cache import KVStore
+from qzoom.zoom.crops import Crop
+from qzoom.zoom.layers import LayerRun, Rows
+from qzoom.zoom.prefix import KeptCrop, Stretch
+from qzoom.zoom.rows import rows_of
+from qzoom.zoom.tap import Feed, Tap
+from qzoom.zoom.tickets import Lane, Ticket, Work
+
+
+def direct_lane(work: Work, tap: Tap, members: list[int]) -> Lane:
+    """Carry the coarse rows through the upper layers."""
+    trunk = _trunk_of(work, members)
+    feed = tap.feed(trunk.length(work.parts.split)).select(members)
+    return _finish(work, members, trunk, feed, feed.valid_bn)
+
+
+def zoomed_lane(work: Work, tap: Tap, members: list[int]) -> Lane:
+    """Append crop and question to the prefix, then run the upper layers over what they lack."""
+    parts = work.parts
+    tickets = [work.tickets[member] for member in members]
+    prefixes = [ticket.layout.prefix_length for ticket in tickets]
+    trunk = _trunk_of(work, members)
+    trunk.truncate(max(prefixes))
+    starts = [_restore(trunk, ticket) for ticket in tickets]
+    features = [[t.crop.features] if isinstance(t.crop, Crop) else [] for t in tickets]
+    layouts = [ticket.answered for ticket in tickets]
+    rows = rows_of(parts.backbone, layouts, features, starts, parts.ids.image)
+    rotary = parts.backbone.rotary(rows.position_ids)
+    valid_bs = _validity(prefixes, rows)
+    run = LayerRun(parts.backbone, trunk, rotary, valid_bs)
+    new = Stretch(run(parts.lower, rows.hidden_bnh, rows=rows), rotary)
+    last = [layout.length - start - 1 for layout, start in zip(layouts, starts, strict=True)]
+    if trunk.length(parts.split) == 0:
+        new = tap.prefixes(members, max(prefixes)).then(new)
+        last = [index + max(prefixes) for index in last]
+    lane = _finish(work, members, trunk, Feed(new, None, tuple(last)), valid_bs)
+    if work.state.reused:
+        _keep(work, tickets[0])
+    return lane
+
+
+def _trunk_of(work: Work, members: list[int]) -> KVStore:
+    """The trunk's store for some prompts: itself when they are all there are."""
+    trunk = work.state.trunk
+    if len(members) == len(work.tickets):
+        return trunk
+    return trunk.select(torch.tensor(members, device=work.parts.backbone.device))
+
+
+def _restore(trunk: KVStore, ticket: Ticket) -> int:
+    """Append a kept crop's rows, if there are any; returns the first row left to compute."""
+    start = ticket.layout.prefix_length
+    if not isinstance(ticket.crop, KeptCrop):
+        return start
+    trunk.append_rows(ticket.crop.rows)
+    return start + ticket.answered.head_length
+
+
+def _validity(prefixes: list[int], rows: Rows) -> Tensor | None:
+    """Which slots are real once the rows follow prefixes of different lengths."""
+    longest = max(prefixes)
+    if rows.valid_bn is None and min(prefixes) == longest:
+        return None
+    device = rows.hidden_bnh.device
+    lengths_b1 = torch.tensor(prefixes, device=device)[:, None]
+    before_bp = torch.arange(longest, device=device) < lengths_b1
+    after_bn = rows.valid_bn
+    if after_bn is None:
+        after_bn = before_bp.new_ones(rows.hidden_bnh.shape[:2])
+    return torch.cat([before_bp, after_bn], 1)
+
+
+def _finish(
+    work: Work, members: list[int], trunk: KVStore, feed: Feed, valid_bs: Tensor | None
+) -> Lane:
+    parts = work.parts
+    run = LayerRun(parts.backbone, trunk, feed.rotary, valid_bs)
+    out = run(parts.upper, feed.hidden_bnh, first_index=parts.split, last_b=feed.last_b)
+    return Lane(members, trunk, valid_bs, parts.backbone.logits(out[:, -1]))
+
+
+def _keep(work: Work, ticket: Ticket) -> None:
+    crop, choice, state = ticket.crop, ticket.choice, work.state
+    if not isinstance(crop, Crop) or choice is None or choice.box_cells_xyxy is None:
+        return
+    rows = state.trunk.copy_rows(state.length, state.length + ticket.answered.head_length)
+    kept = KeptCrop(crop.box_px_xyxy, crop.grid_thw, crop.grid_hw, rows)
+    state.keep_crop(choice.image_index, choice.box_cells_xyxy, kept)

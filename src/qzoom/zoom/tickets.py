@@ -1,0 +1,72 @@
+"""One prompt and one group of prompts on their way from pixels to tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PIL import Image
+from torch import Tensor
+
+from qzoom.backbones.base import VisionFeatures
+from qzoom.geometry.boxes import Box
+from qzoom.zoom.cache import KVStore
+from qzoom.zoom.crops import Crop
+from qzoom.zoom.options import Options
+from qzoom.zoom.parts import ModelParts
+from qzoom.zoom.prefix import KeptCrop, PrefixState
+from qzoom.zoom.prompt import PromptLayout
+from qzoom.zoom.region import RegionChoice
+
+
+@dataclass
+class Ticket:
+    """One prompt on its way: what goes in and what was decided.
+
+    images: decoded source pictures, for crops; features: the same, encoded, or nothing where the
+        prefix has been computed before.
+    final: the prompt as answered, with the crop's block if it zoomed.
+    """
+
+    layout: PromptLayout
+    images: Sequence[Image.Image]
+    features: Sequence[VisionFeatures]
+    gate_probability: float | None = None
+    choice: RegionChoice | None = None
+    crop: Crop | KeptCrop | None = None
+    final: PromptLayout | None = None
+
+    @property
+    def answered(self) -> PromptLayout:
+        """The prompt that the answer continues."""
+        return self.final or self.layout
+
+    @property
+    def box_cells_xyxy(self) -> Box | None:
+        """Where the region network wants to look, if anywhere."""
+        return None if self.choice is None else self.choice.box_cells_xyxy
+
+
+@dataclass(frozen=True)
+class Work:
+    """Prompts that are routed together: a batch, or the one question of a session."""
+
+    parts: ModelParts
+    options: Options
+    tickets: list[Ticket]
+    state: PrefixState
+
+
+@dataclass
+class Lane:
+    """Prompts that took the same way and decode together.
+
+    members: their places among the tickets.
+    valid_bs: which slots of the trunk's store hold real rows, or None when all do.
+    logits_bv: of the next token, float32.
+    """
+
+    members: list[int]
+    trunk: KVStore
+    valid_bs: Tensor | None
+    logits_bv: Tensor

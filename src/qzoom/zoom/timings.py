@@ -1,0 +1,35 @@
+"""Where the time of a request goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+PARTS: Final = ("encode", "prefill", "gate", "region", "crop", "zoom", "decode")
+
+
+class Timings:
+    """Seconds by part since the request began; a part that did not run stays at zero.
+
+    On a GPU, work counts in the part that first waits for its result.
+    """
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+        self._seconds = dict.fromkeys(PARTS, 0.0)
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Add the time spent inside to one of `PARTS`."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds[name] += time.perf_counter() - began
+
+    def read(self) -> dict[str, float]:
+        """Seconds of each part, and of everything so far under "total"."""
+        total = time.perf_counter() - self._began
+        return {name: round(s, 6) for name, s in (self._seconds | {"total": total}).items()}
