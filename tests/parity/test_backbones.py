@@ -26,6 +26,7 @@ SAME = {"rtol": 0.0, "atol": 1e-6}
 IDS = SpecialIds(IMAGE, VISION_START, VISION_END)
 PICTURES = {"text": [], "4x6": [(4, 6)], "1x9": [(1, 9)], "two": [(4, 6), (3, 2)]}
 NEW_TOKENS = 7
+NO_END = -1
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -169,7 +170,7 @@ def test_rows_end_at_the_end_token(model: qzoom.ZoomModel, plain: Any, family: F
     prompts = [random_prompt(family, [(2, 3)], words=3 + i, seed=i) for i in range(3)]
     inputs = batch_of(prompts)
     width = inputs["input_ids"].shape[1]
-    free = plain.generate(**inputs, max_new_tokens=NEW_TOKENS, do_sample=False, eos_token_id=-1)
+    free = plain.generate(**inputs, max_new_tokens=NEW_TOKENS, do_sample=False, eos_token_id=NO_END)
     options = {"eos_token_id": int(free[1, width + 1]), "pad_token_id": 6}
     expected = plain.generate(**inputs, max_new_tokens=NEW_TOKENS, do_sample=False, **options)
     assert (expected[:, width:] == 6).any(), "no row ended early, so nothing was tested"
@@ -177,19 +178,20 @@ def test_rows_end_at_the_end_token(model: qzoom.ZoomModel, plain: Any, family: F
     assert found.tolist() == expected.tolist()
 
 
-def check_generate(model: qzoom.ZoomModel, plain: Any, inputs: dict[str, Any]) -> None:
+def test_repetition_penalty(model: qzoom.ZoomModel, plain: Any, family: Family) -> None:
+    inputs = batch_of([random_prompt(family, [(4, 6)], seed=4)])
+    check_generate(model, plain, inputs, repetition_penalty=1.5)
+
+
+def check_generate(
+    model: qzoom.ZoomModel, plain: Any, inputs: dict[str, Any], **options: Any
+) -> None:
     """Sequences are equal and the logits of every step close."""
+    options = {"max_new_tokens": NEW_TOKENS, "eos_token_id": NO_END, **options}
     expected = plain.generate(
-        **inputs,
-        max_new_tokens=NEW_TOKENS,
-        do_sample=False,
-        eos_token_id=-1,
-        output_logits=True,
-        return_dict_in_generate=True,
+        **inputs, **options, do_sample=False, output_logits=True, return_dict_in_generate=True
     )
-    found = model.generate(
-        **inputs, max_new_tokens=NEW_TOKENS, zoom="never", eos_token_id=-1, return_details=True
-    )
+    found = model.generate(**inputs, **options, zoom="never", return_details=True)
     assert found.sequences.tolist() == expected.sequences.tolist()
     logits = torch.stack(expected.logits, 1)
     torch.testing.assert_close(found.logits, logits.float(), **CLOSE)

@@ -133,14 +133,14 @@ def test_a_crop_too_thin_to_encode_is_answered_directly() -> None:
 def test_damaged_bytes_never_raise_anything_else() -> None:
     rng = np.random.default_rng(0)
     data = np.frombuffer(saved(picture(64, 64), "PNG"), dtype=np.uint8)
-    answered = 0
+    messages = []
     for _ in range(60):
         broken = data.copy()
         places = rng.integers(0, len(broken), 6)
         broken[places] = rng.integers(0, 256, 6)
         try:
             MODEL.open(broken.tobytes())
-            answered += 1
         except QZoomError as error:
-            assert "\n" not in str(error)
-    assert answered < 60
+            messages.append(str(error))
+    assert len(messages) > 10
+    assert not any("\n" in message for message in messages)

@@ -11,6 +11,7 @@ from tests.tiny import FAMILIES
 from tests.tiny_chat import ANY_REGION, chat_model, picture
 
 import qzoom
+from qzoom.errors import QZoomError
 
 OPTIONS: list[dict[str, Any]] = [
     {"zoom": "never"},
@@ -67,7 +68,7 @@ def test_a_stream_in_one_thread_ends_with_a_word_or_whole(model: qzoom.ZoomModel
         try:
             stream = session.ask(QUESTIONS[0], stream=True, max_new_tokens=12, eos_token_id=[])
             return "".join(stream)
-        except qzoom.errors.QZoomError:
+        except QZoomError:
             return None
 
     with ThreadPoolExecutor(3) as pool:

@@ -16,12 +16,12 @@ from qzoom.synth.lexicon import COLOURS, SHAPES, WORDS
 from qzoom.synth.window_labels import GLYPHS, IGNORE, NUMBER_SLOTS, WindowLabels
 from qzoom.synth.windows import make_window
 from qzoom.train.loader import Batch
-from qzoom.train.pixels import normalise, patches_uint8
+from qzoom.train.pixels import MERGE, normalise, patches_uint8
 from qzoom.train.tower import TowerOutput, encode_equal
 
 DIGIT_CLASSES: Final = 11
-PATCHES_PER_CELL: Final = 4
 """Blank and the ten digits."""
+PATCHES_PER_CELL: Final = MERGE**2
 
 
 class ReadingHeads(nn.Module):
@@ -106,9 +106,7 @@ class CellStage:
         return reading_loss(self.heads(out), batch)
 
 
-def reading_loss(
-    logits: Mapping[str, Tensor], batch: Batch
-) -> tuple[Tensor, dict[str, float]]:
+def reading_loss(logits: Mapping[str, Tensor], batch: Batch) -> tuple[Tensor, dict[str, float]]:
     """Cross-entropies of the reading heads; metrics count only places that hold something."""
     total, metrics = torch.zeros(()), {}
     for name, scores in logits.items():

@@ -20,7 +20,7 @@ from qzoom.train.export import export, tiny_zoom_config
 from qzoom.train.loop import LoopSettings, run_stage
 from qzoom.train.optim import OptimSettings
 from qzoom.train.pixels import whitening_filters
-from qzoom.train.questions import QuestionStage, freeze_blocks
+from qzoom.train.questions import QuestionStage, freeze_tower
 from qzoom.train.recipe import QuestionsRecipe, Recipe, read_recipe
 from qzoom.train.state import load_modules, states, step_of
 from qzoom.train.tiny import SPLIT_LAYER, tiny_config
@@ -93,7 +93,7 @@ class Pretraining:
         visual = self.model.model.visual
         windows = CellStage(visual, self.heads, seed, recipe.windows) if recipe.windows else None
         if recipe.freeze_tower:
-            freeze_blocks(visual)
+            freeze_tower(visual)
         stage = QuestionStage(self.model, self.tokenizer, windows, seed, recipe.mix, name)
         modules = {"model": self.model, "heads": self.heads}
         run_stage(stage, modules, self._settings(recipe.steps, recipe.optim), self.out / name)

@@ -95,10 +95,10 @@ class QuestionStage:
         return asked + 0.5 * reading, {**metrics, **kept}
 
 
-def freeze_blocks(visual: nn.Module) -> None:
-    """Stop training all of a tower but its mergers: its reading is kept, its output is adapted."""
+def freeze_tower(visual: nn.Module) -> None:
+    """Keep what the reading windows taught; the deepstack mergers, unused there, go on learning."""
     for name, parameter in visual.named_parameters():
-        parameter.requires_grad_("merger" in name)
+        parameter.requires_grad_("deepstack" in name)
 
 
 def _targets(view: View, plan: ViewPlan) -> NDArray[np.bool_]:
