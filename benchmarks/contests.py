@@ -37,6 +37,7 @@ class Contest:
     subject: Subject
     repeats: int
     new_tokens: int
+    clock: str
 
     def direct(self) -> Comparison:
         """A question that the gate answers at once, against plain transformers `generate`."""
@@ -48,7 +49,7 @@ class Contest:
         def plain() -> None:
             outputs["plain"] = self._plain(**self.inputs)
 
-        seconds = in_turns({"qzoom": ours, "transformers": plain}, self.repeats)
+        seconds = in_turns({"qzoom": ours, "transformers": plain}, self.repeats, self.clock)
         notes = {"prompt_tokens": self.inputs["input_ids"].shape[1]} | self._agreement(outputs)
         return Comparison("direct question", seconds, 1.05, notes)
 
@@ -65,7 +66,7 @@ class Contest:
             outputs["plain"] = self._plain(**self._with_crop(box))
 
         with torch.inference_mode():
-            seconds = in_turns({"qzoom": ours, "two prefills": naive}, self.repeats)
+            seconds = in_turns({"qzoom": ours, "two prefills": naive}, self.repeats, self.clock)
         rows, cols = self._grid_hw
         notes = {
             "prompt_tokens": self._with_crop(box)["input_ids"].shape[1],
@@ -118,7 +119,7 @@ class Contest:
                 eos_token_id=NO_END,
             )
 
-        return [seconds_of(ask(question)) for question in QUESTIONS]
+        return [seconds_of(ask(question), self.clock) for question in QUESTIONS]
 
     def _with_crop(self, box: Box) -> dict[str, Any]:
         """The prompt with the crop as a second image, made from the picture as a user would."""

@@ -25,7 +25,7 @@ if not __package__:
 
 from benchmarks.contests import Contest
 from benchmarks.subject import SIZES, Subject, build
-from benchmarks.timing import Comparison
+from benchmarks.timing import CLOCKS, Comparison
 
 CONTESTS = ("direct", "zoomed", "session")
 
@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
         attn=options.attn,
         seed=options.seed,
     )
-    contest = Contest(subject, options.repeats, options.new_tokens)
+    contest = Contest(subject, options.repeats, options.new_tokens, options.clock)
     settings = _settings(options, subject)
     print(", ".join(f"{name} {value}" for name, value in settings.items()), flush=True)
     comparisons = []
@@ -66,6 +66,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=5, help="timed turns after one warm-up")
     parser.add_argument("--new-tokens", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--clock", choices=sorted(CLOCKS), default="wall")
     parser.add_argument("--only", nargs="+", choices=CONTESTS, help="some comparisons alone")
     parser.add_argument("--out", type=Path, help="write the report here, as JSON")
     parser.add_argument("--check", action="store_true", help="fail where a target is missed")
@@ -82,6 +83,7 @@ def _settings(options: argparse.Namespace, subject: Subject) -> dict[str, Any]:
         "device": options.device,
         "hardware": _hardware(options.device),
         "threads": torch.get_num_threads(),
+        "clock": options.clock,
         "batch": 1,
         "repeats": options.repeats,
         "seed": options.seed,

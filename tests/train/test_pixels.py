@@ -9,6 +9,7 @@ from PIL import Image
 from tests.train.parts import make_model, picture_of
 from transformers import Qwen3VLForConditionalGeneration
 
+from qzoom.errors import ConfigError
 from qzoom.images.pipeline import ImagePipeline
 from qzoom.synth.world import scene_of
 from qzoom.train.pixels import normalise, patches_uint8, whitening_filters
@@ -70,6 +71,11 @@ def test_whitening_filters_give_uncorrelated_patches() -> None:
     spread = covariance.diagonal()
     assert spread.max() < 0.26
     torch.testing.assert_close(covariance, torch.diag(spread), atol=1e-3, rtol=0)
+
+
+def test_too_few_patches_give_no_filters() -> None:
+    with pytest.raises(ConfigError, match="32 patches cannot give 192 filters"):
+        whitening_filters(np.zeros((2, 16, 3, 16, 16), np.uint8), 192)
 
 
 @pytest.fixture(scope="module")

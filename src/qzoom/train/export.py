@@ -83,5 +83,8 @@ def export(
 
 
 def _in_bf16(module: M) -> M:
-    """A copy, so that a training that goes on keeps its own weights."""
-    return nn.Module.to(copy.deepcopy(module), torch.bfloat16)
+    """A copy, so that a training that goes on keeps its own weights; rotary tables stay exact."""
+    rounded = copy.deepcopy(module)
+    for parameter in rounded.parameters():
+        parameter.data = parameter.data.to(torch.bfloat16)
+    return rounded

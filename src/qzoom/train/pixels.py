@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from qzoom.errors import ConfigError
 from qzoom.synth.window_labels import CELL_PX, PATCH_PX
 
 MERGE: Final = CELL_PX // PATCH_PX
@@ -40,8 +41,13 @@ def whitening_filters(patches: NDArray[np.generic], count: int) -> tuple[Tensor,
 
     Returns:
         weight of shape `(count, 3, 2, 16, 16)` and bias of shape `(count,)`.
+
+    Raises:
+        ConfigError: when there are fewer patches than filters.
     """
     flat = torch.as_tensor(patches).float().div(127.5).sub(1.0).reshape(-1, 3 * PATCH_PX**2)[:4096]
+    if len(flat) < count:
+        raise ConfigError(f"{len(flat)} patches cannot give {count} filters; use more windows")
     mean = flat.mean(0)
     _, scale, parts = torch.linalg.svd(flat - mean, full_matrices=False)
     rows = 0.5 * parts[:count] / (scale[:count, None] / len(flat) ** 0.5 + 0.1)

@@ -67,7 +67,8 @@ class Chooser:
         self.sampling = sampling
         self._prompts = prompts
         self._seen_bv: Tensor | None = None
-        self._generators = [_generator(sampling, device) for _ in prompts]
+        drawing = prompts if sampling.temperature > 0 else ()
+        self._generators = [_generator(sampling.seed, device) for _ in drawing]
         self._warpers: list[Any] = []
         if sampling.top_k:
             self._warpers.append(TopKLogitsWarper(sampling.top_k))
@@ -106,12 +107,12 @@ class Chooser:
         return (scores_bv.softmax(-1) / noise_bv).argmax(-1)
 
 
-def _generator(sampling: Sampling, device: torch.device) -> torch.Generator:
+def _generator(seed: int | None, device: torch.device) -> torch.Generator:
     generator = torch.Generator(device)
-    if sampling.seed is not None:
-        generator.manual_seed(sampling.seed)
-    elif sampling.temperature > 0:
+    if seed is None:
         generator.seed()
+    else:
+        generator.manual_seed(seed)
     return generator
 
 
