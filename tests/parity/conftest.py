@@ -5,14 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.parity.goldens import COMMITTED, FAMILIES, KNOWN
 
 import qzoom
-
-COMMITTED = Path(__file__).parent / "data"
-FAMILIES = ("qwen2_5_vl", "qwen3_vl")
-# The folders with large maps are the committed ones.
-KINDS = ("aligned", "plain")
-KNOWN = [f"{family}-{kind}" for family in FAMILIES for kind in KINDS]
 
 
 @pytest.fixture(

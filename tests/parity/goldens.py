@@ -14,6 +14,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 CASES_FILE = "cases.json"
+COMMITTED = Path(__file__).parent / "data"
+FAMILIES = ("qwen2_5_vl", "qwen3_vl")
+# Of ../shared/goldens; its folders with large maps are the committed ones.
+KNOWN = [f"{family}-{kind}" for family in FAMILIES for kind in ("aligned", "plain")]
 
 
 @dataclass(frozen=True)

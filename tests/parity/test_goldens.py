@@ -8,8 +8,7 @@ import pytest
 import torch
 from tests.parity.batches import BatchOfCases
 from tests.parity.compare import case_differences, misses, run_differences
-from tests.parity.conftest import COMMITTED, KNOWN
-from tests.parity.goldens import golden_cases, golden_folders
+from tests.parity.goldens import COMMITTED, KNOWN, golden_cases, golden_folders
 from tests.parity.run_goldens import check_folder, main
 
 import qzoom

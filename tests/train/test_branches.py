@@ -113,6 +113,15 @@ def test_questions_without_a_place_teach_no_region() -> None:
     assert target.tolist() == [IGNORE] * 6
 
 
+def test_a_batch_without_places_has_a_loss() -> None:
+    model: Any = make_model()
+    stage = BranchStage(model, make_add_on(model), tokenizer(), 0, only("coarse", 64), SPLIT_LAYER)
+    batch = stage.make_batch(0)
+    loss, metrics = stage.loss({**batch, "cells": np.full_like(batch["cells"], IGNORE)})
+    assert float(loss.detach()) == pytest.approx(metrics["gate_loss"])
+    assert metrics["region_loss"] == 0.0
+
+
 @pytest.mark.parametrize(("size", "small"), [(4.0, True), (8.9, True), (9.0, False), (None, False)])
 def test_small_print_needs_a_closer_look(size: float | None, small: bool) -> None:
     assert needs_zoom(asked((0, 0, 5, 5), size)) is small

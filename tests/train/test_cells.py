@@ -59,3 +59,12 @@ def test_shares_count_only_what_is_there_and_whole_numbers() -> None:
     _, metrics = reading_loss({"words": words, "digits": digits}, truth)
     assert metrics["words_right"] == 0.5
     assert metrics["digits_right"] == 0.5
+
+
+def test_labels_that_are_all_left_out_cost_nothing() -> None:
+    scores = torch.randn(3, 5, requires_grad=True)
+    loss, metrics = reading_loss({"words": scores}, {"words": np.full(3, IGNORE)})
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert float(loss.detach()) == metrics["loss_words"] == 0.0
+    assert scores.grad is not None
+    assert not scores.grad.any()

@@ -159,7 +159,7 @@ def test_windows_are_dense_and_their_labels_in_range() -> None:
 
 def test_random_numbers() -> None:
     numbers = [random_number(Random(seed)) for seed in range(300)]
-    assert {len(number) for number in numbers} == {1, 2, 3, 4}
+    assert {1, 2, 3} <= {len(number) for number in numbers} <= set(range(1, NUMBER_SLOTS + 1))
     assert not any(number.startswith("0") for number in numbers)
 
 

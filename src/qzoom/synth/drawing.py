@@ -23,6 +23,12 @@ class PrintedText:
     glyph_centres_px: tuple[tuple[float, float], ...]
     size_px: int
 
+    def shrunk(self, factor: float) -> PrintedText:
+        """The same run on the canvas made smaller by a factor."""
+        x1, y1, x2, y2 = (edge / factor for edge in self.box_px_xyxy)
+        centres = tuple((x / factor, y / factor) for x, y in self.glyph_centres_px)
+        return PrintedText(self.text, (x1, y1, x2, y2), centres, round(self.size_px / factor))
+
 
 def luminance(colour: Colour) -> float:
     """Perceived brightness in [0, 255] (Rec. 601 weights)."""

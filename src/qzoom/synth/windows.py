@@ -34,17 +34,22 @@ Paper = tuple[Colour, int]
 
 @dataclass
 class Sheet:
-    """A window under construction: the picture, and beside it the tone class of every pixel."""
+    """A window under construction: the picture, and beside it the tone class of every pixel.
+
+    scale: how much larger it is drawn than it will be shown; sizes are given as shown.
+    """
 
     rng: Random
     width_px: int
     height_px: int
     size_px_range: tuple[float, float]
+    scale: int = 1
     prints: list[PrintedText] = field(default_factory=list)
     marks: list[ShapeMark] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.ground = random_paper(self.rng)
+        self.width_px, self.height_px = self.width_px * self.scale, self.height_px * self.scale
         size = (self.width_px, self.height_px)
         self.image = Image.new("RGB", size, self.ground[0])
         self.tones = Image.new("L", size, self.ground[1])
@@ -52,7 +57,7 @@ class Sheet:
 
     def font(self) -> FreeTypeFont:
         """A training face at a random size, small sizes as likely as large ones."""
-        lo, hi = self.size_px_range
+        lo, hi = (self.scale * size for size in self.size_px_range)
         return load_face(
             self.rng.choice(faces("train")), round(lo * (hi / lo) ** self.rng.random())
         )
@@ -91,15 +96,21 @@ def make_window(
     rng: Random, rows: int, cols: int, size_px_range: tuple[float, float] = (11.0, 26.0)
 ) -> tuple[Image.Image, WindowLabels]:
     """One window of `rows` x `cols` cells full of print, and its labels."""
-    sheet = Sheet(rng, cols * CELL_PX, rows * CELL_PX, size_px_range)
+    scale = rng.choice((1, 1, 2, 3))
+    sheet = Sheet(rng, cols * CELL_PX, rows * CELL_PX, size_px_range, scale)
     if rng.random() < 0.5:
         _scatter(sheet)
     else:
         _set_lines(sheet)
-    image = sheet.image
+    shown = (cols * CELL_PX, rows * CELL_PX)
+    # Coarse views are shrunk pictures: print that was shrunk looks different from print at size.
+    image = sheet.image if scale == 1 else sheet.image.resize(shown, Image.Resampling.BICUBIC)
     if rng.random() < 0.3:
         image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 0.7)))
-    return image, label_window(sheet.prints, sheet.marks, sheet.tones)
+    prints = [item.shrunk(scale) for item in sheet.prints]
+    marks = [(shape, (x / scale, y / scale)) for shape, (x, y) in sheet.marks]
+    tones = sheet.tones.resize(shown, Image.Resampling.NEAREST)
+    return image, label_window(prints, marks, tones)
 
 
 def random_number(rng: Random) -> str:
@@ -127,7 +138,7 @@ def _scatter(sheet: Sheet) -> None:
     taken: list[PixelBox] = []
     for _ in range(rng.randint(10, 40)):
         if rng.random() < 0.25:
-            radius = rng.uniform(6, 18)
+            radius = rng.uniform(6, 18) * sheet.scale
             w = h = 2 * radius
         else:
             radius, font, text = 0.0, sheet.font(), _random_text(rng)

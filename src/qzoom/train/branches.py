@@ -82,6 +82,8 @@ class BranchStage:
         gate_loss = F.binary_cross_entropy_with_logits(gate, small)
         known = cells != IGNORE
         region_loss = F.binary_cross_entropy_with_logits(maps[known], cells[known].float())
+        if not bool(known.any()):
+            region_loss = 0.0 * maps.sum()  # the mean over no cell is not a number
         metrics = {
             "gate_loss": float(gate_loss.detach()),
             "region_loss": float(region_loss.detach()),

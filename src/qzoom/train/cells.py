@@ -112,6 +112,8 @@ def reading_loss(logits: Mapping[str, Tensor], batch: Batch) -> tuple[Tensor, di
     for name, scores in logits.items():
         truth = torch.as_tensor(batch[name]).long().view(-1)
         loss = F.cross_entropy(scores, truth, ignore_index=IGNORE)
+        if not bool((truth != IGNORE).any()):
+            loss = 0.0 * scores.sum()  # the mean over no place is not a number
         total = total + loss
         right, shown = scores.argmax(-1) == truth, truth > 0
         if name == "digits":
