@@ -145,7 +145,7 @@ def counting(model: ZoomModel) -> Iterator[Counts]:
         counts.region_cells += args[0].shape[-2]
 
     parts = model.parts
-    groups = [(parts.backbone.layers, counts.trunk)]
+    groups: list[tuple[Any, list[int]]] = [(parts.backbone.layers, counts.trunk)]
     if parts.add_on is not None:
         groups.append((parts.add_on.region.layers, counts.region))
         final = parts.add_on.region.final.k_proj

@@ -20,7 +20,7 @@ from qzoom.zoom.requests import start
 from qzoom.zoom.tickets import Ticket, Work
 from qzoom.zoom.timings import Timings
 
-ORDERS = {"stored": [0, 1, 2, 3, 4], "backward": [4, 3, 2, 1, 0], "again": [3, 2, 2, 0, 3, 2]}
+ORDERS = {"backward": [4, 3, 2, 1, 0], "again": [3, 2, 2, 0, 3, 2]}
 
 
 class TokenSession:

@@ -25,6 +25,7 @@ from qzoom.zoom.model import ZoomModel
 RECIPE = """
 seed: 3
 cells: {steps: 2, batch_size: 12, side: 2}
+sizes: {steps: 2, batch_size: 12, side: 2}
 questions: {steps: 2, windows: 1, mix: {spot: 1, coarse: 0, double: 0, full: 0, zoom: 0,
   cells_per_batch: 16}}
 budgets: {steps: 2, windows: 0, freeze_tower: true, mix: {coarse: 1, double: 0, full: 0, zoom: 0,
@@ -80,11 +81,11 @@ def test_all_stages_make_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert 1 <= len(answer.token_ids) <= 3
     # Again: every stage is done, and the export is replaced.
     assert main(args) == 0
-    assert capsys.readouterr().err.count("all 2 steps are done") == 4
+    assert capsys.readouterr().err.count("all 2 steps are done") == 5
 
 
 def test_a_stage_needs_the_one_before(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="cells holds no state; run --stage cells first"):
+    with pytest.raises(CheckpointError, match="sizes holds no state; run --stage sizes first"):
         main(arguments(tmp_path, "questions"))
 
 

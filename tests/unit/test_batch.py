@@ -59,7 +59,8 @@ def assert_same(together: qzoom.ZoomAnswer, alone: qzoom.ZoomAnswer) -> None:
 def test_a_mixed_batch_equals_single_questions(
     model: qzoom.ZoomModel, attn: str, kept: float
 ) -> None:
-    model = chat_model(model.family, attn=attn)  # type: ignore[arg-type]
+    family: Any = model.family
+    model = chat_model(family, attn=attn)
     pairs = mixed_pairs()
     first = [model.open(images).ask(q, max_new_tokens=1, **ANY_REGION) for images, q in pairs]
     gates = [a.gate_probability for a in first if a.gate_probability is not None]
@@ -130,7 +131,16 @@ def test_an_image_given_twice_is_encoded_once(model: qzoom.ZoomModel, tmp_path: 
     picture().save(path)
     data, held = path.read_bytes(), picture(seed=1)
     file = BytesIO(data)
-    sources: list[Any] = [path, str(path), data, bytes(data), held, [held, path], file, file]
+    sources: list[Any] = [
+        path,
+        str(path),
+        data,
+        bytes(bytearray(data)),
+        held,
+        [held, path],
+        file,
+        file,
+    ]
     with counting(model) as counts:
         answers = model.ask_many([(s, "what?") for s in sources], zoom="never", **LONG)
     # The path, the bytes, the held picture and the open file.

@@ -118,5 +118,3 @@ def test_a_gpu_samples_and_takes_ids_from_either_side(family: Family) -> None:
     assert isinstance(from_gpu, Tensor)
     assert from_gpu.is_cuda
     assert torch.equal(from_gpu.cpu(), from_cpu)
-
-

@@ -9,7 +9,7 @@ from tests.tiny_chat import chat_model
 
 from qzoom.errors import ConfigError
 from qzoom.zoom.config import ZoomConfig
-from qzoom.zoom.options import AskOptions, read_options
+from qzoom.zoom.options import read_options
 
 ZOOMING = ZoomConfig(
     enabled=True, split_layer=4, branch_depth=3, gate_enabled=True, gate_threshold=0.3
@@ -17,7 +17,8 @@ ZOOMING = ZoomConfig(
 
 
 def read(**given: Any) -> Any:
-    return read_options(AskOptions(**given), ZOOMING, 2)
+    asked: Any = given
+    return read_options(asked, ZOOMING, 2)
 
 
 def test_what_is_left_out_is_the_models_own() -> None:

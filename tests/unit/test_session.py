@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from tests.tiny import FAMILIES, SPLIT_LAYER, Family
+from tests.tiny import BRANCH_DEPTH, FAMILIES, SPLIT_LAYER, Family
 from tests.tiny_chat import (
     ANY_REGION,
-    BRANCH_DEPTH,
     LAYERS,
     NO_REGION,
     Counts,
@@ -234,14 +233,14 @@ def test_a_system_turn_is_part_of_the_prefix() -> None:
     model = chat_model("qwen3_vl")
     plain = model.open(picture())
     told = model.open(picture(), system="answer with one word")
-    question, options = "what is the total?", {"max_new_tokens": 1, "zoom": "never"}
+    question = "what is the total?"
     usual = plain.ask(question, max_new_tokens=1, zoom="never").usage["prompt_tokens"]
     longer = told.ask(question, max_new_tokens=1, zoom="never").usage["prompt_tokens"]
     extra = question_ids(model.tokenizer, question, [], 5, "answer with one word")
     without = question_ids(model.tokenizer, question, [], 5)
     assert longer - usual == len(extra) - len(without) > 0
     with counting(model) as counts:
-        told.ask(question, **options)  # type: ignore[call-overload]
+        told.ask(question, max_new_tokens=1, zoom="never")
     assert counts.images == 0
 
 
@@ -297,7 +296,8 @@ def test_branches_of_one_layer() -> None:
 
 
 def test_eager_attention_gives_the_same_answers(model: qzoom.ZoomModel) -> None:
-    eager = chat_model(model.family, attn="eager").open(picture())  # type: ignore[arg-type]
+    family: Any = model.family
+    eager = chat_model(family, attn="eager").open(picture())
     session = model.open(picture())
     for question, options in ASKS.values():
         ours = session.ask(question, max_new_tokens=3, **options)
@@ -306,7 +306,7 @@ def test_eager_attention_gives_the_same_answers(model: qzoom.ZoomModel) -> None:
 
 def test_bad_requests_fail_at_once_and_in_words() -> None:
     model = chat_model("qwen3_vl")
-    session = model.open(picture())
+    session: Any = model.open(picture())
     with counting(model) as counts:
         for question, options, says in [
             ("  ", {}, "question is empty"),
@@ -316,9 +316,9 @@ def test_bad_requests_fail_at_once_and_in_words() -> None:
         ]:
             for stream in (False, True):
                 with pytest.raises(QZoomError, match=says):
-                    session.ask(question, stream=stream, **options)  # type: ignore[call-overload]
+                    session.ask(question, stream=stream, **options)
     assert counts == Counts()
     with pytest.raises(PromptError, match="must be a string, got NoneType"):
-        session.ask(None)  # type: ignore[call-overload]
+        session.ask(None)
     with pytest.raises(ImageError, match="aspect ratio of 300"):
         model.open(picture(300, 1))

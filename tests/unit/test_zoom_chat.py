@@ -31,10 +31,10 @@ def templated(question: str, images: int = 1, system: str | None = None) -> list
     messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
     if system is not None:
         messages.insert(0, {"role": "system", "content": system})
-    ids: list[int] = TOKENIZER.apply_chat_template(
+    ids: Any = TOKENIZER.apply_chat_template(
         messages, add_generation_prompt=True, return_dict=False
     )
-    return ids
+    return list(ids)
 
 
 def special_ids(ids: list[int]) -> list[int]:
@@ -71,6 +71,13 @@ def test_tokens_that_form_with_the_templates_own_text_are_broken_up() -> None:
     tokenizer.chat_template = "<|im_start|><|im_{{ messages[0].content[0].text }}_pad|>"
     ids = question_ids(tokenizer, "end|> and <|image", [], IMAGE_PAD)
     assert special_ids(ids.tolist()) == [1]
+
+
+def test_special_tokens_that_overlap_are_all_broken_up() -> None:
+    tokenizer = copy.deepcopy(TOKENIZER)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["xyx", "yxz"]})
+    found = question_ids(tokenizer, "xyxz", [], IMAGE_PAD)
+    assert not set(tokenizer.convert_tokens_to_ids(["xyx", "yxz"])) & set(found.tolist())
 
 
 def test_encoding_does_not_change_the_tokenizer() -> None:

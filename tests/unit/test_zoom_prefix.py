@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import torch
-from tests.tiny_chat import BRANCH_DEPTH, LAYERS, chat_model
+from tests.tiny import BRANCH_DEPTH
+from tests.tiny_chat import LAYERS, chat_model
 
 from qzoom.geometry.boxes import Box
 from qzoom.zoom.prefix import KEPT_CROPS, KeptCrop, PrefixState, Stretch

@@ -19,8 +19,7 @@ def ids_of(text: str) -> list[int]:
 
 
 def decoded(ids: list[int]) -> str:
-    text: str = TOKENIZER.decode(ids, skip_special_tokens=True)
-    return text
+    return str(TOKENIZER.decode(ids, skip_special_tokens=True))
 
 
 def track(ids: list[int], *stop: str) -> tuple[list[str], TextTracker]:

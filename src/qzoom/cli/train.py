@@ -12,7 +12,7 @@ from qzoom.cli.arguments import UsageError, count, existing_file, positive_int
 if TYPE_CHECKING:
     from qzoom.cli.arguments import Parser
 
-STAGES = ("all", "cells", "questions", "budgets", "branches", "export")
+STAGES = ("all", "cells", "sizes", "questions", "budgets", "branches", "export")
 
 
 def add_parser(verbs: argparse._SubParsersAction[Parser]) -> None:

@@ -21,12 +21,12 @@ from qzoom.train.loop import LoopSettings, run_stage
 from qzoom.train.optim import OptimSettings
 from qzoom.train.pixels import whitening_filters
 from qzoom.train.questions import QuestionStage, freeze_tower
-from qzoom.train.recipe import QuestionsRecipe, Recipe, read_recipe
+from qzoom.train.recipe import CellsRecipe, QuestionsRecipe, Recipe, read_recipe
 from qzoom.train.state import load_modules, states, step_of
 from qzoom.train.tiny import SPLIT_LAYER, tiny_config
 from qzoom.zoom.branches import ZoomAddOn
 
-STAGES = ("cells", "questions", "budgets", "branches", "export")
+STAGES = ("cells", "sizes", "questions", "budgets", "branches", "export")
 
 
 class Pretraining:
@@ -48,6 +48,7 @@ class Pretraining:
         """Run one stage to its end, starting from the end of the one before."""
         {
             "cells": self._cells,
+            "sizes": self._sizes,
             "questions": self._questions,
             "budgets": self._budgets,
             "branches": self._branches,
@@ -69,20 +70,35 @@ class Pretraining:
         return found[-1]
 
     def _cells(self) -> None:
-        recipe, visual = self.recipe.cells, self.model.model.visual
-        stage = CellStage(visual, self.heads, self.recipe.seed, recipe.batch_size, recipe.side)
+        visual = self.model.model.visual
+        stage = self._reading(self.recipe.cells, self.recipe.seed)
         # Whitened patches: the first layer need not learn to undo the pictures' own statistics.
         sample = stage.make_batch(-1)["pixels"]
         weight, bias = whitening_filters(sample, visual.patch_embed.embed_dim)
         with torch.no_grad():
             visual.patch_embed.proj.weight.copy_(weight)
             visual.patch_embed.proj.bias.copy_(bias)
-        modules = {"visual": visual, "heads": self.heads}
-        run_stage(stage, modules, self._settings(recipe.steps, recipe.optim), self.out / "cells")
+        self._read("cells", stage, self.recipe.cells)
+
+    def _sizes(self) -> None:
+        load_modules(self._end_of("cells"), self._readers())
+        stage = self._reading(self.recipe.sizes, self.recipe.seed + 1)
+        self._read("sizes", stage, self.recipe.sizes)
+
+    def _readers(self) -> dict[str, torch.nn.Module]:
+        return {"visual": self.model.model.visual, "heads": self.heads}
+
+    def _reading(self, recipe: CellsRecipe, seed: int) -> CellStage:
+        sizes = (recipe.smallest_px, recipe.largest_px)
+        visual = self.model.model.visual
+        return CellStage(visual, self.heads, seed, recipe.batch_size, recipe.side, sizes)
+
+    def _read(self, name: str, stage: CellStage, recipe: CellsRecipe) -> None:
+        settings = self._settings(recipe.steps, recipe.optim)
+        run_stage(stage, self._readers(), settings, self.out / name)
 
     def _questions(self) -> None:
-        modules = {"visual": self.model.model.visual, "heads": self.heads}
-        load_modules(self._end_of("cells"), modules)
+        load_modules(self._end_of("sizes"), self._readers())
         self._ask("questions", self.recipe.questions, seed=self.recipe.seed)
 
     def _budgets(self) -> None:

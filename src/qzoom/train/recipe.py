@@ -19,11 +19,16 @@ from qzoom.train.views import ViewMix
 
 @dataclass(frozen=True)
 class CellsRecipe:
-    """Reading windows: `steps` batches of `batch_size` windows of `side` x `side` cells."""
+    """Reading windows: `steps` batches of `batch_size` windows of `side` x `side` cells.
+
+    Print is between `smallest_px` and `largest_px` em.
+    """
 
     steps: int = 2000
     batch_size: int = 64
     side: int = 4
+    smallest_px: float = 11.0
+    largest_px: float = 26.0
     optim: OptimSettings = field(default_factory=OptimSettings)
 
 
@@ -66,6 +71,7 @@ class Recipe:
 
     seed: int = 0
     cells: CellsRecipe = field(default_factory=CellsRecipe)
+    sizes: CellsRecipe = field(default_factory=CellsRecipe)
     questions: QuestionsRecipe = field(default_factory=QuestionsRecipe)
     budgets: QuestionsRecipe = field(default_factory=QuestionsRecipe)
     branches: BranchesRecipe = field(default_factory=BranchesRecipe)
