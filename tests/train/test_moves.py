@@ -53,7 +53,7 @@ def test_questions_move_the_decoder_and_as_much_of_the_tower_as_asked(
     names = moved(model, before)
     kept = set(before) - names
     if frozen:
-        assert kept == {name for name in before if ".visual." in name and "deepstack" not in name}
+        assert kept == {name for name in before if ".visual." in name and "merger" not in name}
     else:
         assert kept == set()
     # Without reading windows nothing teaches the heads.

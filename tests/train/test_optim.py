@@ -54,7 +54,7 @@ def test_frozen_parameters_have_none() -> None:
     pair = OptimizerPair(named(model=model), OptimSettings())
     tower = {name for name in pair.named if ".visual." in name}
     assert tower
-    assert all("deepstack_merger" in name for name in tower)
+    assert all("merger" in name for name in tower)
 
 
 def test_the_tower_can_learn_more_slowly() -> None:

@@ -39,7 +39,9 @@ def arguments(folder: Path, stage: str = "all") -> argparse.Namespace:
     recipe = folder / "small.yaml"
     recipe.write_text(RECIPE)
     out = folder / "out"
-    return argparse.Namespace(recipe=recipe, out=out, stage=stage, workers=0, threads=None)
+    return argparse.Namespace(
+        recipe=recipe, out=out, stage=stage, workers=0, threads=None, init=None
+    )
 
 
 def details(model: ZoomModel) -> GenerateOutput:
@@ -127,3 +129,19 @@ def test_an_export_loads_with_the_numbers_that_were_trained(tmp_path: Path) -> N
     eos = loaded.tokenizer.convert_tokens_to_ids("<|im_end|>")
     assert loaded.checkpoint.generation_config.eos_token_id == eos
     assert loaded.tokenizer("Red SIGN 42").input_ids == tokenizer()("Red SIGN 42").input_ids
+
+
+def test_a_stage_starts_from_an_exported_model(tmp_path: Path) -> None:
+    first = arguments(tmp_path)
+    assert main(first) == 0
+    again = arguments(tmp_path, "questions")
+    again.init, again.out = first.out / "qzoom-tiny", tmp_path / "again"
+    assert main(again) == 0
+    assert (again.out / "questions" / "step-00000002" / "COMMITTED.json").is_file()
+
+
+def test_the_first_stage_starts_from_nothing(tmp_path: Path) -> None:
+    args = arguments(tmp_path, "cells")
+    args.init = tmp_path
+    with pytest.raises(ConfigError, match="--init replaces the stage before"):
+        main(args)

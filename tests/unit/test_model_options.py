@@ -59,6 +59,7 @@ def test_end_tokens() -> None:
         ({"gate_threshold": float("nan")}, "gate_threshold must be a finite number"),
         ({"roi_threshold": "high"}, "roi_threshold must be a finite number"),
         ({"top_p": 2}, "top_p is 2"),
+        ({"eos_token_id": "<|im_end|>"}, r"eos_token_id is '<\|im_end\|>'"),
         ({"roi_treshold": 0.1}, "unknown option 'roi_treshold'; known: max_new_tokens, "),
     ],
 )

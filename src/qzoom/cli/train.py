@@ -49,6 +49,9 @@ def _add_pretrain_options(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder of training states and of the model; a stopped training resumes from it",
     )
+    parser.add_argument(
+        "--init", type=Path, metavar="DIR", help="start the stage from an exported model's trunk"
+    )
     parser.add_argument("--stage", choices=STAGES, default="all", help="default: all, in order")
     parser.add_argument(
         "--workers", type=count, metavar="N", help="processes that draw pictures (0: none)"

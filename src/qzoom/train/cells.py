@@ -122,3 +122,16 @@ def reading_loss(logits: Mapping[str, Tensor], batch: Batch) -> tuple[Tensor, di
         metrics[f"loss_{name}"] = float(loss.detach())
         metrics[f"{name}_right"] = float(right[shown].float().mean())
     return total, metrics
+
+
+@torch.no_grad()
+def level_cells(visual: Qwen3VLVisionModel, stage: CellStage) -> None:
+    """Scale the merger's output to a root mean square of 1 on the stage's own windows.
+
+    Reading alone lets it grow a hundredfold; a decoder adds to such rows in vain.
+    """
+    pixels = normalise(stage.make_batch(-1)["pixels"])
+    cells = encode_equal(visual, pixels, (2 * stage.side, 2 * stage.side)).cells_bch
+    size = cells.square().mean().sqrt()
+    visual.merger.linear_fc2.weight.div_(size)
+    visual.merger.linear_fc2.bias.div_(size)

@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from transformers import Qwen3VLForConditionalGeneration
 
+from qzoom.checkpoints.load import read_checkpoint
 from qzoom.errors import CheckpointError, ConfigError
 from qzoom.synth.vocabulary import SPECIAL_TOKENS, build_tokenizer, token_id
 from qzoom.train.branches import BranchStage, init_from_trunk
-from qzoom.train.cells import CellStage, ReadingHeads
+from qzoom.train.cells import CellStage, ReadingHeads, level_cells
 from qzoom.train.export import export, tiny_zoom_config
 from qzoom.train.loop import LoopSettings, run_stage
 from qzoom.train.optim import OptimSettings
@@ -32,8 +33,13 @@ STAGES = ("cells", "sizes", "questions", "budgets", "branches", "export")
 class Pretraining:
     """Model, heads and branches, and the stages that train them in turn."""
 
-    def __init__(self, recipe: Recipe, out: Path, workers: int) -> None:
-        self.recipe, self.out, self.workers = recipe, out, workers
+    def __init__(self, recipe: Recipe, out: Path, workers: int, init: Path | None = None) -> None:
+        """Build everything fresh.
+
+        Args:
+            init: an exported model whose trunk stands in for the end of the stage before.
+        """
+        self.recipe, self.out, self.workers, self.init = recipe, out, workers, init
         torch.manual_seed(recipe.seed)
         self.tokenizer = build_tokenizer()
         special = {token: token_id(self.tokenizer, token) for token in SPECIAL_TOKENS}
@@ -69,6 +75,14 @@ class Pretraining:
             )
         return found[-1]
 
+    def _start_from(self, stage: str, modules: dict[str, torch.nn.Module]) -> None:
+        """Load the end of a stage, or the trunk of the model given to start from."""
+        if self.init is None:
+            load_modules(self._end_of(stage), modules)
+            return
+        trunk = read_checkpoint(self.init, dtype=torch.float32).trunk
+        self.model.load_state_dict(trunk.state_dict())
+
     def _cells(self) -> None:
         visual = self.model.model.visual
         stage = self._reading(self.recipe.cells, self.recipe.seed)
@@ -81,7 +95,7 @@ class Pretraining:
         self._read("cells", stage, self.recipe.cells)
 
     def _sizes(self) -> None:
-        load_modules(self._end_of("cells"), self._readers())
+        self._start_from("cells", self._readers())
         stage = self._reading(self.recipe.sizes, self.recipe.seed + 1)
         self._read("sizes", stage, self.recipe.sizes)
 
@@ -98,11 +112,13 @@ class Pretraining:
         run_stage(stage, self._readers(), settings, self.out / name)
 
     def _questions(self) -> None:
-        load_modules(self._end_of("sizes"), self._readers())
+        self._start_from("sizes", self._readers())
+        if self.init is None:
+            level_cells(self.model.model.visual, self._reading(self.recipe.sizes, self.recipe.seed))
         self._ask("questions", self.recipe.questions, seed=self.recipe.seed)
 
     def _budgets(self) -> None:
-        load_modules(self._end_of("questions"), {"model": self.model, "heads": self.heads})
+        self._start_from("questions", {"model": self.model, "heads": self.heads})
         self._ask("budgets", self.recipe.budgets, seed=self.recipe.seed + 1)
 
     def _ask(self, name: str, recipe: QuestionsRecipe, seed: int) -> None:
@@ -115,7 +131,7 @@ class Pretraining:
         run_stage(stage, modules, self._settings(recipe.steps, recipe.optim), self.out / name)
 
     def _branches(self) -> None:
-        load_modules(self._end_of("budgets"), {"model": self.model})
+        self._start_from("budgets", {"model": self.model})
         init_from_trunk(self.add_on, self.model.model.language_model.layers, SPLIT_LAYER)
         recipe = self.recipe.branches
         stage = BranchStage(
@@ -125,7 +141,7 @@ class Pretraining:
         run_stage(stage, {"add_on": self.add_on}, settings, self.out / "branches")
 
     def _export(self) -> None:
-        load_modules(self._end_of("budgets"), {"model": self.model})
+        self._start_from("budgets", {"model": self.model})
         load_modules(self._end_of("branches"), {"add_on": self.add_on})
         target = export(
             self.out / "qzoom-tiny", self.model, self.add_on, self.tokenizer, self.recipe.zoom
@@ -137,7 +153,8 @@ def main(args: argparse.Namespace) -> int:
     """Run the stages asked for.
 
     Args:
-        args: `recipe` (path), `out` (folder), `stage` (a stage or "all"), `workers`, `threads`.
+        args: `recipe` (path), `out` (folder), `stage` (a stage or "all"), `workers`, `threads`,
+            `init` (an exported model to start one stage from, or None).
     """
     if args.stage != "all" and args.stage not in STAGES:
         raise ConfigError(f"unknown stage {args.stage!r}; known: all, {', '.join(STAGES)}")
@@ -146,6 +163,10 @@ def main(args: argparse.Namespace) -> int:
     recipe, out = read_recipe(Path(args.recipe)), Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     (out / "recipe.json").write_text(json.dumps(dataclasses.asdict(recipe), indent=2))
+    workers = 1 if args.workers is None else args.workers
+    init = Path(args.init) if args.init else None
+    if init is not None and args.stage in ("all", "cells"):
+        raise ConfigError("--init replaces the stage before; give --stage sizes or a later one")
     for stage in STAGES if args.stage == "all" else (args.stage,):
-        Pretraining(recipe, out, 1 if args.workers is None else args.workers).run(stage)
+        Pretraining(recipe, out, workers, init).run(stage)
     return 0

@@ -96,9 +96,9 @@ class QuestionStage:
 
 
 def freeze_tower(visual: nn.Module) -> None:
-    """Keep what the reading windows taught; the deepstack mergers, unused there, go on learning."""
+    """Stop training all of a tower but its mergers: it keeps reading, and what it hands on adapts."""
     for name, parameter in visual.named_parameters():
-        parameter.requires_grad_("deepstack" in name)
+        parameter.requires_grad_("merger" in name)
 
 
 def _targets(view: View, plan: ViewPlan) -> NDArray[np.bool_]:

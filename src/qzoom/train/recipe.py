@@ -36,7 +36,7 @@ class CellsRecipe:
 class QuestionsRecipe:
     """Questions: `steps` batches of the mix, each with `windows` reading windows.
 
-    With `freeze_tower` only the tower's deepstack mergers learn along with the decoder.
+    With `freeze_tower` only the tower's mergers learn along with the decoder.
     """
 
     steps: int = 2000

@@ -19,6 +19,8 @@ MIN_CELLS: Final = 16
 READABLE_PX: Final = 8.5
 """Em size from which print in a view is taken to be readable when questions are chosen."""
 
+SLOW_KINDS: Final = frozenset({"colour", "tallest", "count"})
+
 T = TypeVar("T")
 SPOTS_PX: Final = ((128, 128), (160, 128), (128, 160), (192, 128))
 SPOT_SIZES: Final = SizeMix(0.0, 0.5, 0.5, ((0, 0), (22.0, 27.0), (27.0, 40.0)))
@@ -126,6 +128,8 @@ def _direct(rng: Random, scene: Scene, plan: ViewPlan) -> View | None:
     ]
     if not fit:
         return None
+    # Naming a colour is learned last: asked three times as often, it is not left behind.
+    fit += 2 * [question for question in fit if question.kind in SLOW_KINDS]
     image = resize_to_budget(scene.image, plan.max_cells)
     return View(image, choose(rng, fit, plan.groups), [], [])
 

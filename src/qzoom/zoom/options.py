@@ -100,6 +100,7 @@ def _stops(stop: str | Sequence[str] | None) -> tuple[str, ...]:
 
 
 def _as_ids(eos: int | Sequence[int] | None) -> frozenset[int]:
-    if eos is None:
-        return frozenset()
-    return frozenset([eos] if isinstance(eos, int) else eos)
+    ids: Sequence[int] = () if eos is None else [eos] if isinstance(eos, int) else eos
+    if not all(isinstance(token, int) for token in ids):
+        raise ConfigError(f"eos_token_id is {eos!r}; give a token id or several")
+    return frozenset(ids)
