@@ -33,7 +33,8 @@ def load(
     Args:
         name: folder or hub id of a zooming checkpoint or a plain backbone; the embedded default
             `qzoom-tiny` when left out.
-        dtype: torch type or its name; default: as stored.
+        dtype: torch type or its name; default: as stored, and float32 for the embedded model,
+            which is small enough to be exact.
         device: where to put it; default: the CPU.
         attn_implementation: "sdpa" (default) or "eager".
         revision: branch, tag or commit of a hub id.
@@ -43,9 +44,10 @@ def load(
         ConfigError: when it asks for something unsupported, or dtype, device or
             attn_implementation cannot be used here.
     """
+    embedded = name is None or name == EMBEDDED
     checkpoint = read_checkpoint(
-        embedded_folder() if name is None or name == EMBEDDED else name,
-        dtype=dtype,
+        embedded_folder() if name is None or embedded else name,
+        dtype="float32" if embedded and dtype is None else dtype,
         device=device,
         attn_implementation=attn_implementation,
         revision=revision,

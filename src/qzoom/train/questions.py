@@ -96,7 +96,7 @@ class QuestionStage:
 
 
 def freeze_tower(visual: nn.Module) -> None:
-    """Stop training all of a tower but its mergers: it keeps reading, and what it hands on adapts."""
+    """Stop training a tower but for its mergers: it keeps reading, what it hands on adapts."""
     for name, parameter in visual.named_parameters():
         parameter.requires_grad_("merger" in name)
 
