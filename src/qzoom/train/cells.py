@@ -75,8 +75,6 @@ def pack_labels(labels: WindowLabels) -> dict[str, np.ndarray[Any, Any]]:
 class CellStage:
     """Windows of `side` x `side` cells, `batch_size` a step."""
 
-    name = "cells"
-
     def __init__(
         self,
         visual: Qwen3VLVisionModel,
@@ -85,7 +83,9 @@ class CellStage:
         batch_size: int = 64,
         side: int = 4,
         size_px_range: tuple[float, float] = (11.0, 26.0),
+        name: str = "cells",
     ) -> None:
+        self.name = name
         self.visual, self.heads = visual, heads
         self.seed, self.batch_size, self.side = seed, batch_size, side
         self.size_px_range = size_px_range

@@ -85,36 +85,37 @@ class Pretraining:
 
     def _cells(self) -> None:
         visual = self.model.model.visual
-        stage = self._reading(self.recipe.cells, self.recipe.seed)
+        stage = self._reading(self.recipe.cells, self.recipe.seed, "cells")
         # Whitened patches: the first layer need not learn to undo the pictures' own statistics.
         sample = stage.make_batch(-1)["pixels"]
         weight, bias = whitening_filters(sample, visual.patch_embed.embed_dim)
         with torch.no_grad():
             visual.patch_embed.proj.weight.copy_(weight)
             visual.patch_embed.proj.bias.copy_(bias)
-        self._read("cells", stage, self.recipe.cells)
+        self._read(stage, self.recipe.cells)
 
     def _sizes(self) -> None:
         self._start_from("cells", self._readers())
-        stage = self._reading(self.recipe.sizes, self.recipe.seed + 1)
-        self._read("sizes", stage, self.recipe.sizes)
+        stage = self._reading(self.recipe.sizes, self.recipe.seed + 1, "sizes")
+        self._read(stage, self.recipe.sizes)
 
     def _readers(self) -> dict[str, torch.nn.Module]:
         return {"visual": self.model.model.visual, "heads": self.heads}
 
-    def _reading(self, recipe: CellsRecipe, seed: int) -> CellStage:
+    def _reading(self, recipe: CellsRecipe, seed: int, name: str) -> CellStage:
         sizes = (recipe.smallest_px, recipe.largest_px)
         visual = self.model.model.visual
-        return CellStage(visual, self.heads, seed, recipe.batch_size, recipe.side, sizes)
+        return CellStage(visual, self.heads, seed, recipe.batch_size, recipe.side, sizes, name)
 
-    def _read(self, name: str, stage: CellStage, recipe: CellsRecipe) -> None:
+    def _read(self, stage: CellStage, recipe: CellsRecipe) -> None:
         settings = self._settings(recipe.steps, recipe.optim)
-        run_stage(stage, self._readers(), settings, self.out / name)
+        run_stage(stage, self._readers(), settings, self.out / stage.name)
 
     def _questions(self) -> None:
         self._start_from("sizes", self._readers())
         if self.init is None:
-            level_cells(self.model.model.visual, self._reading(self.recipe.sizes, self.recipe.seed))
+            sample = self._reading(self.recipe.sizes, self.recipe.seed, "sizes")
+            level_cells(self.model.model.visual, sample)
         self._ask("questions", self.recipe.questions, seed=self.recipe.seed)
 
     def _budgets(self) -> None:
