@@ -127,11 +127,9 @@ def cell_targets(
     question: Question, plan: ViewPlan, grid_hw: tuple[int, int]
 ) -> np.ndarray[Any, Any]:
     """1 for cells with the answer's ink, 0 elsewhere, of shape `(cells,)`; all ignored without."""
-    rows, cols = grid_hw
     if question.box_px_xyxy is None:
-        return np.full(rows * cols, IGNORE)
-    width, height = plan.canvas_px
-    return ink_cells(question, (0, 0, width, height), grid_hw).astype(np.int64)
+        return np.full(grid_hw[0] * grid_hw[1], IGNORE)
+    return ink_cells(question, (0, 0, *plan.canvas_px), grid_hw).astype(np.int64)
 
 
 def needs_zoom(question: Question) -> bool:
