@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 CASES_FILE = "cases.json"
+LABELS_FILE = "labels.json"
 COMMITTED = Path(__file__).parent / "data"
 FAMILIES = ("qwen2_5_vl", "qwen3_vl")
 # Of ../shared/goldens; its folders with large maps are the committed ones.
@@ -76,19 +77,22 @@ class GoldenCase:
 
 
 def golden_folders(paths: Iterable[Path]) -> list[Path]:
-    """The golden folders among `paths` and their immediate subfolders, sorted within each path.
+    """The golden folders among `paths` and their immediate subfolders, sorted within each path."""
+    return [file.parent for path in paths for file in _here_and_below(path, CASES_FILE)]
 
-    Raises:
-        FileNotFoundError: when a path holds none.
-    """
-    found: list[Path] = []
-    for path in paths:
-        here = [path] if (path / CASES_FILE).is_file() else []
-        below = sorted(file.parent for file in path.glob(f"*/{CASES_FILE}"))
-        if not here and not below:
-            raise FileNotFoundError(f"no {CASES_FILE} in {path} or right below it")
-        found += here + below
-    return found
+
+def label_files(paths: Iterable[Path]) -> list[Path]:
+    """The labels.json files that are given, or lie in a given folder or right below it."""
+    return [
+        file
+        for path in paths
+        for file in ([path] if path.is_file() else _here_and_below(path, LABELS_FILE))
+    ]
+
+
+def _here_and_below(path: Path, name: str) -> list[Path]:
+    here = [path / name] if (path / name).is_file() else []
+    return here + sorted(path.glob(f"*/{name}"))
 
 
 def golden_cases(folder: Path) -> Iterator[GoldenCase]:

@@ -1,14 +1,15 @@
-"""Compare qzoom with stored outputs of the reference: run_goldens.py FOLDER... [--attn KERNEL]
+"""Compare qzoom with stored outputs of the reference: run_goldens.py PATH... [--attn KERNEL]
 
-Give golden folders, or folders that hold some. Prints one line per stored run with the largest
-absolute differences, and ends with status 1 if any lies over its limit.
+Give golden folders, folders that hold some, or labels.json files. Prints one line per stored run,
+training step and label map with the largest differences, and ends with status 1 if any lies over
+its limit.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,14 @@ if not __package__:
     sys.path.insert(0, str(root / "src"))
 
 from tests.parity.compare import Difference, case_differences, run_differences
-from tests.parity.goldens import golden_cases, golden_folders
+from tests.parity.goldens import (
+    CASES_FILE,
+    LABELS_FILE,
+    golden_cases,
+    golden_folders,
+    label_files,
+)
+from tests.parity.trainings import label_differences, training_differences
 
 import qzoom
 
@@ -46,7 +54,13 @@ def check_cases(folder: Path, model: qzoom.ZoomModel) -> Iterator[Result]:
             yield Result(f"{label} run{run.index} {kind}", run_differences(model, case, run))
 
 
-CHECKS = (check_cases,)
+def check_trainings(folder: Path, model: qzoom.ZoomModel) -> Iterator[Result]:
+    """Every training step of training.json."""
+    for name, branch, differences in training_differences(folder, model):
+        yield Result(f"{folder.name} {name} {branch} training", differences)
+
+
+CHECKS = (check_cases, check_trainings)
 """One function per kind of stored file; each yields results for one folder."""
 
 
@@ -57,24 +71,44 @@ def check_folder(folder: Path, attn: str, dtype: str) -> Iterator[Result]:
         yield from check(folder, model)
 
 
+def check_labels(path: Path) -> Iterator[Result]:
+    """Every map of a labels.json."""
+    for name, differences in label_differences(path):
+        yield Result(f"{path.parent.name} labels {name}", differences)
+
+
+def check_paths(paths: Sequence[Path], attn: str, dtype: str) -> Iterator[Result]:
+    """All checks of all that is given.
+
+    Raises:
+        FileNotFoundError: when a path holds nothing to check.
+    """
+    for path in paths:
+        folders, labels = golden_folders([path]), label_files([path])
+        if not folders and not labels:
+            raise FileNotFoundError(f"no {CASES_FILE} or {LABELS_FILE} in {path} or right below it")
+        for folder in folders:
+            yield from check_folder(folder, attn, dtype)
+        for file in labels:
+            yield from check_labels(file)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the comparison and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH")
     parser.add_argument("--attn", choices=["eager", "sdpa"], default="eager")
     parser.add_argument("--dtype", default="float32", help="limits are meant for float32")
     options = parser.parse_args(arguments)
-    try:
-        folders = golden_folders(options.folders)
-    except FileNotFoundError as error:
-        parser.error(str(error))
     missed = total = 0
-    for folder in folders:
-        for result in check_folder(folder, options.attn, options.dtype):
+    try:
+        for result in check_paths(options.paths, options.attn, options.dtype):
             total += 1
             missed += not result.ok
             shown = "  ".join(map(str, result.differences))
             print(f"{'PASS' if result.ok else 'MISS'}  {result.label}:  {shown}", flush=True)
+    except FileNotFoundError as error:
+        parser.error(str(error))
     print(f"{total - missed} of {total} within the limits ({options.attn}, {options.dtype})")
     return 1 if missed else 0
 

@@ -26,7 +26,8 @@ def draw_table(canvas: Canvas) -> None:
     printed = canvas.print_centred(titles, title, (width / 2, pad + 14 * unit), ink)
     canvas.ask("what is the title of the table?", "table_title", printed)
     rows = rng.sample(WORDS, rng.randint(2, 5))
-    values = [rng.randint(1, rng.choice((9, 99, 999))) for _ in rows]
+    # The total keeps to three digits, as all numbers of the world do.
+    values = [rng.randint(1, rng.choice((9, 99, 999 // len(rows)))) for _ in rows]
     pitch = (height - 2 * pad - 40 * unit) / (len(rows) + 1)
     left = pad + rng.uniform(6, 12) * unit
     column = width - pad - rng.uniform(8, 20) * unit

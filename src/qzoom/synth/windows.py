@@ -114,8 +114,8 @@ def make_window(
 
 
 def random_number(rng: Random) -> str:
-    """A number of 1 to 3 digits, seldom 1, without a leading zero."""
-    digits = rng.choices((1, 2, 3), (1, 4, 4))[0]
+    """A number of 1 to 3 digits, less often 1, without a leading zero."""
+    digits = rng.choices((1, 2, 3), (2, 3, 4))[0]
     return str(rng.randint(10 ** (digits - 1), 10**digits - 1))
 
 

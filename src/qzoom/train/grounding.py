@@ -20,7 +20,7 @@ from qzoom.synth.drawing import PixelBox
 from qzoom.synth.window_labels import IGNORE
 from qzoom.train.packed_run import PackedRun
 
-GROUNDED_LAYERS: Final = (2, 3)
+GROUNDED_LAYERS: Final = (2, 3, 4)
 """Trunk layers (from 0) whose first half of heads is told where to look."""
 
 

@@ -99,4 +99,4 @@ def _train_step(
         raise QZoomError(
             f"{stage.name}: the gradient's norm is {norm} at step {step}; the last state is kept"
         )
-    return {"loss": value, **metrics}
+    return {"loss": value, "gradient_norm": norm, **metrics}

@@ -22,6 +22,8 @@ from qzoom.train.pixels import patches_uint8
 from qzoom.train.views import View, ViewMix, ViewPlan, make_view
 
 GROUNDING_WEIGHT: Final = 0.5
+QUESTIONS_PER_STEP: Final = 60
+"""Questions whose loss counts once: every question weighs the same, few or many to a batch."""
 
 
 class QuestionStage:
@@ -69,7 +71,7 @@ class QuestionStage:
         return batch
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-        """Cross-entropy of the answers, plus half the reading loss where there are windows."""
+        """Cross-entropy of the answers, by their number, plus half the reading loss of windows."""
         run = PackedRun(self.model, self.tokens, batch)
         entering = dict.fromkeys(GROUNDED_LAYERS, run.hidden)
         hidden, labels = run.text_rows(run.trunk(record=entering)), run.labels
@@ -86,7 +88,8 @@ class QuestionStage:
             "answer_loss": float(answer_loss.detach()),
             "grounding_loss": float(grounding.detach()),
         }
-        asked = answer_loss + GROUNDING_WEIGHT * grounding
+        share = wanted.any(-1).sum() / QUESTIONS_PER_STEP
+        asked = share * (answer_loss + GROUNDING_WEIGHT * grounding)
         if self.cells is None:
             return asked, metrics
         windows = {k.removeprefix("cells_"): v for k, v in batch.items() if k.startswith("cells_")}

@@ -80,7 +80,7 @@ class ViewMix:
         rows, cols = view_hw_cells(canvas, budget)
         if look != "zoom":
             images = max(1, self.cells_per_batch // (rows * cols))
-            return ViewPlan(canvas, budget, images, 6)
+            return ViewPlan(canvas, budget, images, 6 if look == "coarse" else 8)
         crop = (min(rows, rng.randint(2, 4)), min(cols, rng.randint(2, 5)))
         return ViewPlan(
             canvas, budget, max(1, self.cells_per_batch // (rows * cols + 110)), 3, crop

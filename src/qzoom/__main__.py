@@ -1,0 +1,7 @@
+"""`python -m qzoom` is `qzoom`."""
+
+import sys
+
+from qzoom.cli import main
+
+sys.exit(main())

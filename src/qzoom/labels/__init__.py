@@ -1,0 +1,1 @@
+"""Labels made by the model itself: where it looked, which answers held, what a crop would fix."""
