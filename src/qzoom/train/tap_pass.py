@@ -5,42 +5,27 @@ Shapes: B batch, N rows (padded on the right), H hidden size, C source cells of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from qzoom.backbones.base import Rotary, VisionFeatures
+from qzoom.backbones.base import VisionFeatures
 from qzoom.errors import ConfigError
 from qzoom.zoom.branches import ZoomAddOn
-from qzoom.zoom.layers import attention_mask
 from qzoom.zoom.parts import ModelParts
 from qzoom.zoom.prompt import PromptLayout
 from qzoom.zoom.region import region_keys, region_logits
-from qzoom.zoom.rows import rows_of
+from qzoom.zoom.uncached import UncachedRun, cell_rows
 
 
 @dataclass(frozen=True)
 class TapStates:
-    """What leaves trunk layer B, detached: the input of both branches.
+    """What leaves trunk layer B, detached, of shape `(B, N, H)`: the input of both branches."""
 
-    hidden_bnh: states of all rows.
-    mask: of the attention layers, or None where the kernel's causal rule is enough.
-    """
-
-    parts: ModelParts
-    layouts: Sequence[PromptLayout]
+    run: UncachedRun
     hidden_bnh: Tensor
-    rotary: Rotary
-    mask: Tensor | None
-
-    def through(self, layers: Iterable[nn.Module]) -> Tensor:
-        """All rows through a branch's decoder layers, of shape `(B, N, H)`."""
-        hidden = self.hidden_bnh
-        for layer in layers:
-            hidden = layer(hidden, position_embeddings=self.rotary, attention_mask=self.mask)
-        return hidden
 
 
 @torch.no_grad()
@@ -54,20 +39,8 @@ def tap_states(
     Args:
         features: per prompt, its encoded images in order.
     """
-    backbone = parts.backbone
-    rows = rows_of(backbone, layouts, features, [0] * len(layouts), parts.ids.image)
-    rotary = backbone.rotary(rows.position_ids)
-    count = rows.hidden_bnh.shape[1]
-    mask = attention_mask(backbone, count, count, rows.valid_bn)
-    hidden = rows.hidden_bnh
-    for index, layer in enumerate(parts.lower):
-        hidden = layer(hidden, position_embeddings=rotary, attention_mask=mask)
-        if rows.visual_bn is not None and index < len(rows.deepstack):
-            added = torch.zeros_like(hidden).masked_scatter(
-                rows.visual_bn[..., None], rows.deepstack[index].to(hidden.dtype)
-            )
-            hidden = hidden + added
-    return TapStates(parts, layouts, hidden.detach(), rotary, mask)
+    run = UncachedRun.of(parts, layouts, features)
+    return TapStates(run, run.trunk(parts.split).detach())
 
 
 def gate_logits(tap: TapStates, asking_b: Sequence[int]) -> Tensor:
@@ -82,56 +55,38 @@ def gate_logits(tap: TapStates, asking_b: Sequence[int]) -> Tensor:
     gate = _add_on(tap).gate
     if gate is None:
         raise ConfigError("the model has no gate branch to train; set enable_high_res")
-    hidden = tap.through(gate.layers)
+    hidden = tap.run.through(gate.layers, tap.hidden_bnh)
     batch = torch.arange(len(asking_b), device=hidden.device)
     logits: Tensor = gate.head(hidden[batch, torch.as_tensor(asking_b, device=hidden.device)])
     return logits[:, 0].float()
 
 
 def region_map_logits(tap: TapStates, asking_br: Sequence[Sequence[int]]) -> list[list[Tensor]]:
-    """Raw maps of shape `(C,)`, one for each asking row of each prompt (eq. 5).
+    """Raw maps of shape `(C,)`, one for each asking row of each prompt (eq. 5, 13, 14).
 
     Args:
         asking_br: per prompt, the rows that ask; several where a prompt holds several turns.
     """
     region = _add_on(tap).region
-    hidden = tap.through(region.layers)
-    cos, sin = tap.rotary
+    hidden = tap.run.through(region.layers, tap.hidden_bnh)
+    cos, sin = tap.run.rotary
     found = []
-    for b, (layout, rows) in enumerate(zip(tap.layouts, asking_br, strict=True)):
-        cells = cell_rows(layout)
+    for b, (layout, asking) in enumerate(zip(tap.run.layouts, asking_br, strict=True)):
+        cells, turn = cell_rows(layout), slice(b, b + 1)
+        at_cells, at_first = (cos[turn, cells], sin[turn, cells]), (cos[turn, :1], sin[turn, :1])
         keys = region_keys(
-            region.final,
-            hidden[b, cells],
-            (cos[b : b + 1, cells], sin[b : b + 1, cells]),
-            hidden[b, 0],
-            (cos[b : b + 1, :1], sin[b : b + 1, :1]),
-            rule="none",
+            region.final, hidden[b, cells], at_cells, hidden[b, 0], at_first, rule="none"
         )
-        found.append(
-            [
-                region_logits(
-                    region.final,
-                    hidden[b, row],
-                    (cos[b : b + 1, row : row + 1], sin[b : b + 1, row : row + 1]),
-                    keys,
-                )
-                for row in rows
-            ]
-        )
+        maps = []
+        for row in asking:
+            at_row = (cos[turn, row : row + 1], sin[turn, row : row + 1])
+            maps.append(region_logits(region.final, hidden[b, row], at_row, keys))
+        found.append(maps)
     return found
 
 
-def cell_rows(layout: PromptLayout) -> Tensor:
-    """Rows of a prompt that are source cells, image after image."""
-    spans = [
-        torch.arange(start, start + rows * cols)
-        for start, (rows, cols) in zip(layout.image_starts, layout.grids_hw, strict=True)
-    ]
-    return torch.cat(spans) if spans else torch.empty(0, dtype=torch.long)
-
-
 def _add_on(tap: TapStates) -> ZoomAddOn:
-    if tap.parts.add_on is None:
+    add_on = tap.run.parts.add_on
+    if add_on is None:
         raise ConfigError("a plain backbone has no branches to train")
-    return tap.parts.add_on
+    return add_on
