@@ -25,10 +25,6 @@ CHAT_TEMPLATE: Final = (
 )
 """Qwen's layout without a default system turn; used where a tokenizer brings no template."""
 
-# Stand in for user text while the template runs; it can hold neither.
-_QUESTION_MARK: Final = "\x00question\x00"
-_SYSTEM_MARK: Final = "\x00system\x00"
-
 
 def question_ids(
     tokenizer: Any,
@@ -54,25 +50,95 @@ def question_ids(
         PromptError: for an empty question, text that cannot be encoded, or a template that loses
             an image or the question.
     """
-    _check_text("question", question)
-    if not question.strip():
-        raise PromptError("the question is empty; ask something about the image")
-    content = [{"type": "image"} for _ in grids_hw] + [{"type": "text", "text": _QUESTION_MARK}]
-    messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
-    texts = {_QUESTION_MARK: question}
+    whole, spans = _render(tokenizer, [question], [], len(grids_hw), system)
+    return _expand(_encode(tokenizer, whole, spans), cell_counts(grids_hw), image_token_id)
+
+
+def dialogue_ids(
+    tokenizer: Any,
+    turns: Sequence[tuple[str, str]],
+    grids_hw: Sequence[tuple[int, int]],
+    image_token_id: int,
+    system: str | None = None,
+) -> tuple[Tensor, list[int]]:
+    """Token ids of a dialogue about images, and the rows that ask.
+
+    Every answer follows its header as generated tokens would: the two are encoded apart.
+
+    Args:
+        turns: questions with their answers; the images come before the first question.
+
+    Returns:
+        ids of shape `(n,)` with one image token per cell, and per turn the row before the answer.
+
+    Raises:
+        PromptError: as `question_ids`, and where a template changes what it wrote before once a
+            dialogue goes on.
+    """
+    ids: list[int] = []
+    asking: list[int] = []
+    done = ""
+    questions, answers = zip(*turns, strict=True)
+    for turn, answer in enumerate(answers):
+        whole, spans = _render(
+            tokenizer, questions[: turn + 1], answers[:turn], len(grids_hw), system
+        )
+        if not whole.startswith(done):
+            raise PromptError("the chat template rewrites earlier turns; train on single turns")
+        new = [range(s.start - len(done), s.stop - len(done)) for s in spans]
+        ids += _encode(tokenizer, whole[len(done) :], [span for span in new if span.start >= 0])
+        asking.append(len(ids) - 1)
+        ids += _encode(tokenizer, answer, [range(len(answer))])
+        done = whole + answer
+    counts = cell_counts(grids_hw)
+    expanded = _expand(ids, counts, image_token_id)
+    return expanded, [row + sum(counts) - len(counts) for row in asking]
+
+
+def cell_counts(grids_hw: Sequence[tuple[int, int]]) -> list[int]:
+    """Cells of each image."""
+    return [rows * cols for rows, cols in grids_hw]
+
+
+def _render(
+    tokenizer: Any,
+    questions: Sequence[str],
+    answers: Sequence[str],
+    images: int,
+    system: str | None,
+) -> tuple[str, list[range]]:
+    """The dialogue up to the header of the next answer, and the spans of what users wrote."""
+    texts: dict[str, str] = {}
+
+    def stand_in(name: str, text: str) -> str:
+        _check_text(name, text)
+        mark = f"\x00{len(texts)}\x00"
+        texts[mark] = text
+        return mark
+
+    messages: list[dict[str, Any]] = []
     if system is not None:
-        _check_text("system text", system)
-        turn = {"role": "system", "content": [{"type": "text", "text": _SYSTEM_MARK}]}
-        messages.insert(0, turn)
-        texts[_SYSTEM_MARK] = system
+        messages.append({"role": "system", "content": _text_part(stand_in("system text", system))})
+    for turn, question in enumerate(questions):
+        mark = stand_in("question", question)
+        if not question.strip():
+            raise PromptError("the question is empty; ask something about the image")
+        pictures = [{"type": "image"} for _ in range(0 if turn else images)]
+        messages.append({"role": "user", "content": pictures + _text_part(mark)})
+        if turn < len(answers):
+            reply = stand_in("answer", answers[turn])
+            messages.append({"role": "assistant", "content": _text_part(reply)})
     rendered = tokenizer.apply_chat_template(
         messages,
         chat_template=tokenizer.chat_template or CHAT_TEMPLATE,
         tokenize=False,
         add_generation_prompt=True,
     )
-    ids = _encode(tokenizer, *_fill_in(rendered, texts))
-    return _expand(ids, [rows * cols for rows, cols in grids_hw], image_token_id)
+    return _fill_in(rendered, texts)
+
+
+def _text_part(text: str) -> list[dict[str, str]]:
+    return [{"type": "text", "text": text}]
 
 
 def _check_text(name: str, text: object) -> None:

@@ -95,7 +95,8 @@ class UncachedRun:
         chosen = torch.as_tensor(heads, device=queries.device)
         scores = queries[chosen].float() @ keys[chosen // shared].float().transpose(-1, -2)
         later = torch.arange(count, device=asking.device) > asking[:, None]
-        return (scores * attn.scaling).masked_fill(later, -torch.inf).softmax(-1)
+        weights: Tensor = (scores * attn.scaling).masked_fill(later, -torch.inf).softmax(-1)
+        return weights
 
 
 def cell_rows(layout: PromptLayout) -> Tensor:
@@ -109,7 +110,8 @@ def cell_rows(layout: PromptLayout) -> Tensor:
 
 def _heads(attn: Any, kind: str, normed_nh: Tensor) -> Tensor:
     """Queries or keys before rotation, of shape `(1, heads, rows, D)`."""
-    rows = getattr(attn, f"{kind}_proj")(normed_nh)
+    rows: Tensor = getattr(attn, f"{kind}_proj")(normed_nh)
     rows = rows.view(1, len(normed_nh), -1, attn.head_dim)
     norm = getattr(attn, f"{kind}_norm", None)
-    return (rows if norm is None else norm(rows)).transpose(1, 2)
+    normed: Tensor = rows if norm is None else norm(rows)
+    return normed.transpose(1, 2)
