@@ -11,7 +11,7 @@ from qzoom.errors import ConfigError
 from qzoom.labels.attention import HeadSet
 from qzoom.labels.presets import HEAD_PRESETS, HeadPreset, head_preset
 from qzoom.labels.region import RegionLabeller, RegionSample
-from qzoom.labels.region_settings import RegionLabelSettings, preset_from_json
+from qzoom.labels.region_settings import RegionLabelSettings, preset_from_json, settings_from_json
 from qzoom.labels.store import LabelRow
 from qzoom.labels.tristate import TriStateRule, picture_cells, tristate_labels
 
@@ -26,7 +26,7 @@ EASY = TriStateRule(min_peak=0.0, max_box_share=2.0)
 def samples(kind: str = "textual") -> list[RegionSample]:
     sizes = [(260, 200), (200, 320), (240, 240)]
     return [
-        RegionSample(f"s{i}", picture(*size, seed=i), "what is that?", kind)  # type: ignore[arg-type]
+        RegionSample(f"s{i}", f"{i}.png", picture(*size, seed=i), "what is that?", kind)  # type: ignore[arg-type]
         for i, size in enumerate(sizes)
     ]
 
@@ -70,7 +70,8 @@ def test_attention_is_of_the_tokens_fed_back() -> None:
 def test_native_maps_keep_the_shape_of_the_picture() -> None:
     rows = label("qwen3_vl", samples(), layout="native")
     grids = [row.fields["grid_hw"] for row in rows]
-    assert grids[0][1] > grids[0][0] and grids[1][0] > grids[1][1]
+    assert grids[0][1] > grids[0][0]
+    assert grids[1][0] > grids[1][1]
 
 
 def test_natural_questions_ask_for_boxes_and_have_no_sink_heads_here() -> None:
@@ -94,7 +95,8 @@ def test_a_response_of_one_token_teaches_nothing() -> None:
     first = int(labeller.respond(samples()[:1])[0].layout.input_ids[-6])
     ends_at_once = chat_model("qwen3_vl", eos=first)
     (row,) = RegionLabeller(ends_at_once, HEADS, settings)(samples()[:1])
-    assert row.fields["teaches"] is False and not row.tensors
+    assert row.fields["teaches"] is False
+    assert not row.tensors
 
 
 @pytest.mark.parametrize(
@@ -123,6 +125,8 @@ def test_presets() -> None:
 def test_heads_go_through_json() -> None:
     stored = RegionLabelSettings().to_json(HEADS)["heads"]
     assert preset_from_json(stored, "heads.json") == HEADS
+    settings = RegionLabelSettings(cells=64, rule=EASY)
+    assert settings_from_json(settings.to_json(HEADS)) == settings
     with pytest.raises(ConfigError, match=r"heads\.json must hold"):
         preset_from_json({"textual": {}}, "heads.json")
     with pytest.raises(ConfigError, match=r"layer: \[heads\]"):

@@ -11,7 +11,6 @@ from PIL import Image
 from torch import Tensor
 
 from qzoom.backbones.base import VisionFeatures
-from qzoom.images.square import pad_to_square
 from qzoom.labels.attention import HeadSet, attention_maps
 from qzoom.labels.presets import HeadPreset, Kind
 from qzoom.labels.region_settings import RegionLabelSettings, prompt_for
@@ -27,9 +26,10 @@ from qzoom.zoom.timings import Timings
 
 @dataclass(frozen=True)
 class RegionSample:
-    """One question about one decoded picture."""
+    """One question about one decoded picture; `path` is where a record names it."""
 
     id: str
+    path: str
     image: Image.Image
     question: str
     kind: Kind
@@ -71,7 +71,8 @@ class RegionLabeller:
         """Answer the samples directly and greedily, as one batch."""
         model, parts = self.model, self.model.parts
         tokenizer = model.require_tokenizer()
-        images = [self._prepared(sample.image) for sample in samples]
+        side = model.pipeline.cell_side_px
+        images = [self.settings.prepare(sample.image, side) for sample in samples]
         grids = [model.grid_of(image) for image in images]
         layouts = [
             lay_out(
@@ -93,13 +94,6 @@ class RegionLabeller:
             _responded(model, layout, own, ids)
             for layout, own, ids in zip(layouts, features, tokens, strict=True)
         ]
-
-    def _prepared(self, image: Image.Image) -> Image.Image:
-        if self.settings.layout == "native":
-            return image
-        # Left to the budget alone, rounding may cost a square a row and a column of cells.
-        side = round(self.settings.cells**0.5) * self.model.pipeline.cell_side_px
-        return pad_to_square(image).resize((side, side), Image.Resampling.BICUBIC)
 
     def _maps(
         self, responded: Sequence[Responded], kind: Kind
@@ -160,6 +154,7 @@ def _empty(sample: RegionSample, found: Responded) -> LabelRow:
 def _fields(sample: RegionSample, found: Responded) -> dict[str, Any]:
     return {
         "id": sample.id,
+        "image": sample.path,
         "question": sample.question,
         "kind": sample.kind,
         "response": found.text,

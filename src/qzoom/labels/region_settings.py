@@ -7,7 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
+from PIL import Image
+
 from qzoom.errors import ConfigError
+from qzoom.images.pipeline import ImagePipeline
+from qzoom.images.square import pad_to_square
 from qzoom.labels.attention import HeadSet
 from qzoom.labels.presets import HeadPreset, Kind
 from qzoom.labels.tristate import TriStateRule
@@ -59,11 +63,32 @@ class RegionLabelSettings:
         if self.max_new_tokens < 2:
             raise ConfigError("max_new_tokens must be at least 2: the first token has no step")
 
+    def prepare(self, image: Image.Image, cell_side_px: int) -> Image.Image:
+        """The picture as it is labelled and trained on: as it is, or a square of `cells`."""
+        if self.layout == "native":
+            return image
+        # Left to the budget alone, rounding may cost a square a row and a column of cells.
+        side = round(self.cells**0.5) * cell_side_px
+        return pad_to_square(image).resize((side, side), Image.Resampling.BICUBIC)
+
+    def budgeted(self, pipeline: ImagePipeline) -> ImagePipeline:
+        """The pipeline under this budget: exactly `cells` for a square map, at most otherwise."""
+        cell_px = pipeline.cell_side_px**2
+        least = min(max(1, pipeline.min_pixels // cell_px), self.cells)
+        return pipeline.with_budget(self.cells if self.layout == "square" else least, self.cells)
+
     def to_json(self, heads: HeadPreset) -> dict[str, Any]:
         """Everything that decides a label, as JSON."""
         return dataclasses.asdict(self) | {
             "heads": {name: _plain(value) for name, value in vars(heads).items()}
         }
+
+
+def settings_from_json(content: Mapping[str, Any]) -> RegionLabelSettings:
+    """The settings that `to_json` wrote, without the heads."""
+    fields = {item.name for item in dataclasses.fields(RegionLabelSettings)}
+    values = {name: value for name, value in content.items() if name in fields}
+    return RegionLabelSettings(**values | {"rule": TriStateRule(**values["rule"])})
 
 
 def preset_from_json(content: object, where: str) -> HeadPreset:
