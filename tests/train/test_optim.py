@@ -33,6 +33,24 @@ def test_schedule_without_warmup_or_decay() -> None:
     assert [schedule(step, 3, settings) for step in range(3)] == [1.0, 1.0, 1.0]
 
 
+def test_cosine_falls_from_the_warm_up_to_zero() -> None:
+    settings = OptimSettings(warmup_steps=4, schedule="cosine")
+    shares = [schedule(step, 20, settings) for step in range(21)]
+    assert shares[:4] == [0.25, 0.5, 0.75, 1.0]
+    assert shares[4] == 1.0
+    assert shares[12] == pytest.approx(0.5)
+    assert shares[20] == pytest.approx(0.0)
+    assert all(a > b for a, b in zip(shares[4:], shares[5:], strict=False))
+
+
+def test_without_muon_adamw_trains_everything() -> None:
+    model = make_model()
+    pair = OptimizerPair(named(model=model), OptimSettings(muon_lr=0.0))
+    assert list(pair.parts) == ["adamw"]
+    held = sum(len(group["params"]) for group in pair.parts["adamw"].param_groups)
+    assert held == len(pair.named)
+
+
 def test_every_trained_parameter_has_one_optimiser() -> None:
     model = make_model()
     parameters = named(model=model, heads=make_heads(model))

@@ -49,6 +49,7 @@ def test_settings_left_out_keep_their_defaults(tmp_path: Path) -> None:
         ("cells: {optim: {betas: 0.9}}", "betas must be a list of 2 numbers, got 0.9"),
         ("cells: {optim: {betas: [0.9]}}", "betas must be a list of 2 numbers, got [0.9]"),
         ("cells: {optim: {betas: [0.9, x]}}", "betas must be a number, got 'x'"),
+        ("cells: {optim: {schedule: steep}}", "must be one of plateau, cosine, got 'steep'"),
         ("questions: {freeze_tower: 1}", "freeze_tower must be true or false, got 1"),
         ("cells: 5", "recipe.cells must be a block of settings, got 5"),
         ("cells:", "recipe.cells must be a block of settings, got None"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -14,10 +14,18 @@ from torch.optim import AdamW, Optimizer
 
 from qzoom.errors import CheckpointError
 
+Schedule = Literal["plateau", "cosine"]
+
 
 @dataclass(frozen=True)
 class OptimSettings:
-    """Learning rates and decay; warm-up and final linear decay are counted in steps."""
+    """Learning rates and their course; warm-up and decay are counted in steps.
+
+    muon_lr: 0 leaves every parameter to AdamW.
+    schedule: "plateau" holds the rates and lets them fall linearly over the last `decay_steps`;
+        "cosine" lets them fall along half a cosine from the warm-up to the end.
+    tower_scale: share of the learning rates that the vision tower gets.
+    """
 
     muon_lr: float = 0.02
     adamw_lr: float = 2e-3
@@ -25,9 +33,9 @@ class OptimSettings:
     betas: tuple[float, float] = (0.9, 0.98)
     warmup_steps: int = 50
     decay_steps: int = 500
+    schedule: Schedule = "plateau"
     max_grad_norm: float = 1.0
     tower_scale: float = 1.0
-    """Share of the learning rates that the vision tower gets."""
 
 
 class OptimizerPair:
@@ -51,7 +59,8 @@ class OptimizerPair:
         """Parameter groups with their share of the learning rate, none of them empty."""
         groups: dict[float, list[nn.Parameter]] = {}
         for name, parameter in self.named.items():
-            if _is_block_matrix(name, parameter) == block_matrices:
+            by_muon = self.settings.muon_lr > 0 and _is_block_matrix(name, parameter)
+            if by_muon == block_matrices:
                 scale = self.settings.tower_scale if ".visual." in name else 1.0
                 groups.setdefault(scale, []).append(parameter)
         return [{"params": members, "scale": scale} for scale, members in groups.items()]
@@ -100,8 +109,11 @@ class OptimizerPair:
 
 
 def schedule(step: int, total_steps: int, settings: OptimSettings) -> float:
-    """Share of the base learning rate: linear warm-up, plateau, linear decay to zero."""
+    """Share of the base learning rate: a linear warm-up, then the course the settings name."""
     rise = (step + 1) / max(1, settings.warmup_steps)
+    if settings.schedule == "cosine":
+        way = (step - settings.warmup_steps) / max(1, total_steps - settings.warmup_steps)
+        return min(1.0, rise, 0.5 + 0.5 * math.cos(math.pi * min(1.0, max(0.0, way))))
     fall = (total_steps - step) / max(1, settings.decay_steps)
     return max(0.0, min(1.0, rise, fall))
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -117,6 +117,11 @@ def _build(kind: type[Any], values: object, where: str) -> Any:
 def _value(hint: Any, value: object, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return _build(hint, value, where)  # type: ignore[arg-type]
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            known = ", ".join(map(str, get_args(hint)))
+            raise ConfigError(f"{where} must be one of {known}, got {value!r}")
+        return value
     if get_origin(hint) is tuple:
         kinds = get_args(hint)
         if not isinstance(value, list) or len(value) != len(kinds):
