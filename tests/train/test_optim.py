@@ -40,7 +40,7 @@ def test_cosine_falls_from_the_warm_up_to_zero() -> None:
     assert shares[4] == 1.0
     assert shares[12] == pytest.approx(0.5)
     assert shares[20] == pytest.approx(0.0)
-    assert all(a > b for a, b in zip(shares[4:], shares[5:], strict=False))
+    assert all(a > b for a, b in itertools.pairwise(shares[4:]))
 
 
 def test_without_muon_adamw_trains_everything() -> None:

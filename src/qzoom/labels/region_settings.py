@@ -108,6 +108,12 @@ def prompt_for(question: str, kind: Kind) -> str:
     return question if kind == "textual" else f"{question}\n{BOX_REQUEST}"
 
 
+def heads_to_json(grounding: HeadSet, sinks: HeadSet) -> dict[str, dict[str, list[int]]]:
+    """Heads that serve both kinds of picture, as `preset_from_json` reads them."""
+    found, struck = _plain(grounding), _plain(sinks)
+    return {"textual": found, "natural": found, "textual_sinks": struck, "natural_sinks": struck}
+
+
 def _head_set(content: Any, where: str) -> HeadSet:
     try:
         return HeadSet({int(layer): tuple(map(int, heads)) for layer, heads in content.items()})

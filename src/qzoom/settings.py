@@ -1,0 +1,87 @@
+"""Settings files in YAML, read into dataclasses: unknown names are refused with a suggestion."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+import yaml
+
+from qzoom.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def read_settings_file(path: Path, kind: type[T], name: str) -> T:
+    """Read a file into a dataclass of settings; what it leaves out keeps its default.
+
+    Args:
+        kind: the dataclass; its fields are numbers, booleans, choices, tuples or dataclasses.
+        name: what such a file is called in errors.
+
+    Raises:
+        ConfigError: when the file is missing, not YAML, or holds an unknown or mistyped setting.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{name} {path} cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{name} {path} is not YAML: {_where_and_why(error)}") from None
+    settings = _build(kind, {} if content is None else content, name)
+    assert isinstance(settings, kind)
+    return settings
+
+
+def _where_and_why(error: Exception) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        return f"{error.problem} in line {error.problem_mark.line + 1}"
+    return str(error).splitlines()[0]
+
+
+def _build(kind: type[Any], values: object, where: str) -> Any:
+    """A settings object from a block of YAML, its blocks and values checked by their type hints."""
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where} must be a block of settings, got {values!r}")
+    hints = get_type_hints(kind)
+    for name in values:
+        if name not in hints:
+            near = difflib.get_close_matches(str(name), hints, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(hints)}"
+            raise ConfigError(f"unknown setting {name!r} in {where}{hint}")
+    return kind(**{name: _value(hints[name], v, f"{where}.{name}") for name, v in values.items()})
+
+
+def _value(hint: Any, value: object, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return _build(hint, value, where)  # type: ignore[arg-type]
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            known = ", ".join(map(str, get_args(hint)))
+            raise ConfigError(f"{where} must be one of {known}, got {value!r}")
+        return value
+    if get_origin(hint) is tuple:
+        kinds = get_args(hint)
+        if not isinstance(value, list) or len(value) != len(kinds):
+            raise ConfigError(f"{where} must be a list of {len(kinds)} numbers, got {value!r}")
+        return tuple(_value(kind, v, where) for kind, v in zip(kinds, value, strict=True))
+    if hint is bool:
+        if not isinstance(value, bool):
+            raise ConfigError(f"{where} must be true or false, got {value!r}")
+        return value
+    return _number(hint, value, where)
+
+
+def _number(kind: Any, value: Any, where: str) -> int | float:
+    fits = isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
+    if fits and math.isfinite(value):
+        number: int | float = kind(value)
+        return number
+    name = "whole number" if kind is int else "number"
+    # YAML 1.1 reads 1e-3 as text.
+    hint = "; write 1e-3 as 1.0e-3" if isinstance(value, str) and "e" in value.lower() else ""
+    raise ConfigError(f"{where} must be a {name}, got {value!r}{hint}")
