@@ -9,7 +9,7 @@ from PIL import Image
 from tests.train.parts import make_heads, make_model
 
 from qzoom.synth.window_labels import CELL_PX, IGNORE, PATCH_PX, WindowLabels
-from qzoom.train.cells import CellStage, pack_labels, reading_loss
+from qzoom.train.cells import WEIGHTS, CellStage, pack_labels, reading_loss
 from qzoom.train.pixels import patches_uint8
 
 
@@ -43,7 +43,9 @@ def test_every_label_has_its_logits() -> None:
     assert loss.isfinite()
     names = ("glyphs", "words", "digits", "tones", "shapes")
     assert set(metrics) == {f"loss_{n}" for n in names} | {f"{n}_right" for n in names}
-    assert float(loss) == pytest.approx(sum(metrics[f"loss_{n}"] for n in names), rel=1e-5)
+    assert float(loss) == pytest.approx(
+        sum(WEIGHTS.get(n, 1.0) * metrics[f"loss_{n}"] for n in names), rel=1e-5
+    )
 
 
 def test_shares_count_only_what_is_there_and_whole_numbers() -> None:

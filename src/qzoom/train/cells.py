@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from random import Random
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -22,6 +23,8 @@ from qzoom.train.tower import TowerOutput, encode_equal
 DIGIT_CLASSES: Final = 11
 """Blank and the ten digits."""
 PATCHES_PER_CELL: Final = MERGE**2
+WEIGHTS: Final = MappingProxyType({"digits": 3.0})
+"""Weights of the reading losses, 1 where not named: few cells hold a number, all count as one."""
 
 
 class ReadingHeads(nn.Module):
@@ -114,7 +117,7 @@ def reading_loss(logits: Mapping[str, Tensor], batch: Batch) -> tuple[Tensor, di
         loss = F.cross_entropy(scores, truth, ignore_index=IGNORE)
         if not bool((truth != IGNORE).any()):
             loss = 0.0 * scores.sum()  # the mean over no place is not a number
-        total = total + loss
+        total = total + WEIGHTS.get(name, 1.0) * loss
         right, shown = scores.argmax(-1) == truth, truth > 0
         if name == "digits":
             right = right.view(-1, NUMBER_SLOTS).all(-1)

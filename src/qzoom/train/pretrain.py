@@ -124,7 +124,10 @@ class Pretraining:
 
     def _ask(self, name: str, recipe: QuestionsRecipe, seed: int) -> None:
         visual = self.model.model.visual
-        windows = CellStage(visual, self.heads, seed, recipe.windows) if recipe.windows else None
+        windows = None
+        if recipe.windows:
+            sizes = (self.recipe.sizes.smallest_px, recipe.largest_px)
+            windows = CellStage(visual, self.heads, seed, recipe.windows, recipe.window_side, sizes)
         if recipe.freeze_tower:
             freeze_tower(visual)
         stage = QuestionStage(self.model, self.tokenizer, windows, seed, recipe.mix, name)

@@ -23,7 +23,7 @@ from qzoom.train.views import View, ViewMix, ViewPlan, make_view
 
 GROUNDING_WEIGHT: Final = 0.5
 QUESTIONS_PER_STEP: Final = 60
-"""Questions whose loss counts once: every question weighs the same, few or many to a batch."""
+"""Questions whose loss counts once: a batch of few large pictures weighs less, by the root."""
 
 
 class QuestionStage:
@@ -88,7 +88,7 @@ class QuestionStage:
             "answer_loss": float(answer_loss.detach()),
             "grounding_loss": float(grounding.detach()),
         }
-        share = wanted.any(-1).sum() / QUESTIONS_PER_STEP
+        share = (wanted.any(-1).sum() / QUESTIONS_PER_STEP).sqrt()
         asked = share * (answer_loss + GROUNDING_WEIGHT * grounding)
         if self.cells is None:
             return asked, metrics

@@ -29,11 +29,14 @@ class CellsRecipe:
 class QuestionsRecipe:
     """Questions: `steps` batches of the mix, each with `windows` reading windows.
 
-    With `freeze_tower` only the tower's mergers learn along with the decoder.
+    Windows are of `window_side` x `window_side` cells with print up to `largest_px` em. With
+    `freeze_tower` only the tower's mergers learn along with the decoder.
     """
 
     steps: int = 2000
     windows: int = 12
+    window_side: int = 4
+    largest_px: float = 26.0
     freeze_tower: bool = False
     mix: ViewMix = field(default_factory=ViewMix)
     optim: OptimSettings = field(default_factory=OptimSettings)
