@@ -18,12 +18,13 @@ from qzoom.labels.region import RegionLabeller, RegionSample
 from qzoom.labels.region_settings import RegionLabelSettings
 from qzoom.labels.store import LabelStore
 from qzoom.labels.tristate import TriStateRule
-from qzoom.train.label_index import LabelIndex
+from qzoom.train.label_index import Dialogue, LabelIndex
 from qzoom.train.loader import Batch
 from qzoom.train.loop import LoopSettings, run_stage
 from qzoom.train.metrics import read_metrics
 from qzoom.train.optim import OptimSettings
 from qzoom.train.region_stage import RegionStage
+from qzoom.zoom.chat import dialogue_ids
 from qzoom.zoom.model import ZoomModel
 
 HEADS = HeadPreset(textual=HeadSet({2: (0, 1), 5: (3,)}), natural=HeadSet({3: (2,)}))
@@ -99,13 +100,18 @@ def test_nothing_above_the_split_runs(labelled: Path) -> None:
     assert counts.gate == [0] * 3
 
 
+def ids_of(stage: RegionStage, dialogue: Dialogue) -> tuple[torch.Tensor, list[int]]:
+    turns = [(turn.question, turn.response) for turn in dialogue]
+    return dialogue_ids(stage.tokenizer, turns, [(4, 5)], stage.parts.ids.image)
+
+
 def test_the_first_turn_of_a_dialogue_is_the_single_turn(labelled: Path) -> None:
     single, both = stage_on(labelled, turns=1), stage_on(labelled, turns=2)
     assert single.index.turns == both.index.turns == 8
     assert len(both.index.dialogues) == 4
     dialogue = both.index.dialogues[0]
-    alone, rows_alone = single._ids(dialogue[:1], (4, 5))
-    long, rows_long = both._ids(dialogue, (4, 5))
+    alone, rows_alone = ids_of(single, dialogue[:1])
+    long, rows_long = ids_of(both, dialogue)
     assert rows_long[0] == rows_alone[0]
     assert torch.equal(long[: rows_alone[0] + 1], alone[: rows_alone[0] + 1])
     assert rows_long[1] > rows_long[0]

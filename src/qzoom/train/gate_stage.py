@@ -1,0 +1,86 @@
+"""Training the gate on labelled looks (stage 3): one picture at one budget, refine or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from qzoom.errors import ConfigError
+from qzoom.images.decode import decode_image
+from qzoom.labels.tristate import IGNORE
+from qzoom.train.branch_losses import gate_loss
+from qzoom.train.loader import Batch
+from qzoom.train.prompt_batch import Prompt, pack_prompts, tap_prompts
+from qzoom.train.tap_pass import gate_logits
+from qzoom.zoom.model import ZoomModel
+
+
+@dataclass(frozen=True)
+class GateSample:
+    """A question about a picture seen at a budget.
+
+    cells: the picture is resized to this many, up or down; None keeps the model's own budget.
+    label: 1 to look closer, 0 not to, `IGNORE` for no opinion.
+    """
+
+    image: str
+    question: str
+    label: int
+    cells: int | None = None
+
+
+DrawSamples = Callable[[int], Sequence[GateSample]]
+"""The samples of a step: a pure function, so that a training resumes exactly."""
+
+
+class GateStage:
+    """Batches of labelled looks and their loss. Trains `modules`: the gate branch alone."""
+
+    name = "gate"
+
+    def __init__(self, model: ZoomModel, draw: DrawSamples, images: Path) -> None:
+        """Freeze everything but the gate.
+
+        Args:
+            images: folder that the samples' image paths are relative to.
+
+        Raises:
+            ConfigError: For a model without a gate.
+        """
+        parts = model.parts
+        if parts.add_on is None or parts.add_on.gate is None:
+            raise ConfigError(f"{model.name} has no gate branch; set enable_high_res")
+        self.parts, self.tokenizer = parts, model.require_tokenizer()
+        self.draw, self.images = draw, images
+        model.checkpoint.trunk.requires_grad_(False)
+        parts.add_on.requires_grad_(False)
+        self.modules = {"gate": parts.add_on.gate.requires_grad_(True)}
+
+    def make_batch(self, step: int) -> Batch:
+        """Prompts of one step and their labels."""
+        samples = self.draw(step)
+        prompts = [self._prompt(sample) for sample in samples]
+        packed = pack_prompts(prompts, self.tokenizer, self.parts.ids.image)
+        return {**packed, "labels": np.array([sample.label for sample in samples])}
+
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        """Binary cross-entropy of the labelled looks, and how many the gate gets right."""
+        tap, asking, _ = tap_prompts(self.parts, batch)
+        logits = gate_logits(tap, [rows[0] for rows in asking])
+        labels = torch.as_tensor(batch["labels"])
+        known = labels != IGNORE
+        right = ((logits.detach().cpu() > 0) == (labels == 1))[known]
+        return gate_loss(logits, labels), {"gate_right": float(right.float().mean())}
+
+    def _prompt(self, sample: GateSample) -> Prompt:
+        pipeline = self.parts.pipeline
+        if sample.cells is not None:
+            pipeline = pipeline.with_budget(sample.cells, sample.cells)
+        image = decode_image(self.images / sample.image)
+        # The gate reads the row before the answer; what follows changes nothing.
+        return Prompt(image, [(sample.question, "")], pipeline)
