@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qzoom.checkpoints.adapter import with_adapter
 from qzoom.checkpoints.load import read_checkpoint
 from qzoom.zoom.model import ZoomModel
 
@@ -27,6 +28,7 @@ def load(
     device: torch.device | str | None = None,
     attn_implementation: str | None = None,
     revision: str | None = None,
+    adapter: str | Path | None = None,
 ) -> ZoomModel:
     """Load a model.
 
@@ -38,6 +40,7 @@ def load(
         device: where to put it; default: the CPU.
         attn_implementation: "sdpa" (default) or "eager".
         revision: branch, tag or commit of a hub id.
+        adapter: folder of zoom branches that take the place of the checkpoint's own.
 
     Raises:
         CheckpointError: when it cannot be found or read.
@@ -52,4 +55,4 @@ def load(
         attn_implementation=attn_implementation,
         revision=revision,
     )
-    return ZoomModel(checkpoint)
+    return ZoomModel(checkpoint if adapter is None else with_adapter(checkpoint, adapter))

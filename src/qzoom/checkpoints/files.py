@@ -46,7 +46,7 @@ def tensor_files(folder: Path) -> dict[str, Path]:
     """
     single, index = folder / WEIGHTS_FILE, folder / INDEX_FILE
     if single.exists():
-        return dict.fromkeys(_names_in(single), single)
+        return dict.fromkeys(tensor_names(single), single)
     if index.exists():
         return _sharded_files(index)
     pickles = sorted(path.name for path in folder.glob("*.bin")) or sorted(
@@ -86,7 +86,7 @@ def _sharded_files(index: Path) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for file in sorted({str(value) for value in weight_map.values()}):
         path = _shard(index.parent, file)
-        for name in _names_in(path):
+        for name in tensor_names(path):
             if name in files:
                 raise CheckpointError(f"tensor {name} is in both {files[name].name} and {file}")
             files[name] = path
@@ -110,7 +110,12 @@ def _shard(folder: Path, file: str) -> Path:
     return path
 
 
-def _names_in(path: Path) -> list[str]:
+def tensor_names(path: Path) -> list[str]:
+    """Names of a file's tensors.
+
+    Raises:
+        CheckpointError: If it is missing or damaged.
+    """
     with _open(path, "cpu") as reader:
         return list(reader.keys())
 

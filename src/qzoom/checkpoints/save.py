@@ -101,15 +101,15 @@ def _write_weights(folder: Path, tensors: dict[str, Tensor], max_shard_size: int
         save_file(shard, folder / file, metadata={"format": "pt"})
     if split.is_sharded:
         index = {"metadata": split.metadata, "weight_map": split.tensor_to_filename}
-        _write_json(folder / INDEX_FILE, index)
+        write_json(folder / INDEX_FILE, index)
 
 
 def _write_settings(folder: Path, checkpoint: LoadedCheckpoint) -> None:
-    _write_json(folder / _CONFIG_FILE, _config_fields(checkpoint))
+    write_json(folder / _CONFIG_FILE, _config_fields(checkpoint))
     generation = checkpoint.generation_config.to_json_string(use_diff=True)
-    _write_json(folder / "generation_config.json", json.loads(generation))
+    write_json(folder / "generation_config.json", json.loads(generation))
     if checkpoint.image_settings:
-        _write_json(folder / "preprocessor_config.json", checkpoint.image_settings)
+        write_json(folder / "preprocessor_config.json", checkpoint.image_settings)
     if checkpoint.tokenizer is not None:
         checkpoint.tokenizer.save_pretrained(folder)
 
@@ -139,5 +139,6 @@ def _stale_weights(target: Path) -> list[Path]:
     return [*shards, *(p for p in (target / WEIGHTS_FILE, target / INDEX_FILE) if p.exists())]
 
 
-def _write_json(path: Path, value: dict[str, Any]) -> None:
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write one JSON object with sorted keys."""
     path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
