@@ -29,7 +29,7 @@ from qzoom.checkpoints.reference_format import (
     route_key,
 )
 from qzoom.checkpoints.save import write_json
-from qzoom.checkpoints.trunk import empty_add_on, expected_shapes, fill_add_on
+from qzoom.checkpoints.trunk import EMBEDDING, empty_add_on, expected_shapes, fill_add_on
 from qzoom.errors import CheckpointError
 from qzoom.zoom.config import ZoomConfig
 
@@ -95,7 +95,7 @@ def with_adapter(checkpoint: LoadedCheckpoint, folder: str | Path) -> LoadedChec
     settings = read_json(source / SETTINGS)
     _check_format(source, settings, checkpoint)
     config = ZoomConfig.from_hf_config(settings["zoom"], checkpoint.family)
-    embedding = checkpoint.trunk.get_input_embeddings().weight
+    embedding = checkpoint.trunk.get_parameter(EMBEDDING)
     add_on = empty_add_on(checkpoint.trunk, config, embedding.dtype)
     files = dict.fromkeys(tensor_names(source / WEIGHTS), source / WEIGHTS)
     routes = {key: route_key(key, config.branch_depth) for key in files}

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
 _HEAD = "lm_head.weight"
-_EMBEDDING = "model.language_model.embed_tokens.weight"
+EMBEDDING = "model.language_model.embed_tokens.weight"
+"""Name of the input embedding in a trunk."""
 
 
 def empty_trunk(
@@ -84,14 +85,14 @@ def fill_trunk(trunk: PreTrainedModel, tensors: dict[str, Tensor]) -> None:
     """
     if is_tied_trunk(trunk):
         head = tensors.pop(_HEAD, None)
-        if head is not None and not torch.equal(head, tensors[_EMBEDDING]):
+        if head is not None and not torch.equal(head, tensors[EMBEDDING]):
             raise CheckpointError(
                 f"{_HEAD} differs from the embedding although config.json ties them; "
                 "set tie_word_embeddings to false"
             )
     trunk.load_state_dict(tensors, strict=False, assign=True)
     trunk.tie_weights()
-    _compute_buffers(trunk, tensors[_EMBEDDING].device)
+    _compute_buffers(trunk, tensors[EMBEDDING].device)
     trunk.train(False)
 
 

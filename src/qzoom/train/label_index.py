@@ -94,5 +94,11 @@ def _teaching_rows(folder: Path) -> Iterator[LabelledTurn]:
         for row, line in enumerate(shard.read_text(encoding="utf-8").splitlines()):
             fields: dict[str, Any] = json.loads(line)
             if fields.get("teaches"):
-                names = ("id", "image", "question", "response")
-                yield LabelledTurn(*(fields[name] for name in names), shard, row)
+                yield LabelledTurn(
+                    fields["id"],
+                    fields["image"],
+                    fields["question"],
+                    fields["response"],
+                    shard,
+                    row,
+                )
