@@ -32,8 +32,7 @@ def read_settings_file(path: Path, kind: type[T], name: str) -> T:
         raise ConfigError(f"{name} {path} cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{name} {path} is not YAML: {_where_and_why(error)}") from None
-    settings = _build(kind, {} if content is None else content, name)
-    assert isinstance(settings, kind)
+    settings: T = _build(kind(), {} if content is None else content, name)
     return settings
 
 
@@ -43,22 +42,26 @@ def _where_and_why(error: Exception) -> str:
     return str(error).splitlines()[0]
 
 
-def _build(kind: type[Any], values: object, where: str) -> Any:
-    """A settings object from a block of YAML, its blocks and values checked by their type hints."""
+def _build(default: Any, values: object, where: str) -> Any:
+    """The default with what a block of YAML sets, checked by the type hints."""
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where} must be a block of settings, got {values!r}")
-    hints = get_type_hints(kind)
+    hints = get_type_hints(type(default))
     for name in values:
         if name not in hints:
             near = difflib.get_close_matches(str(name), hints, 1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(hints)}"
             raise ConfigError(f"unknown setting {name!r} in {where}{hint}")
-    return kind(**{name: _value(hints[name], v, f"{where}.{name}") for name, v in values.items()})
+    given = {
+        name: _build(getattr(default, name), value, f"{where}.{name}")
+        if dataclasses.is_dataclass(hints[name])
+        else _value(hints[name], value, f"{where}.{name}")
+        for name, value in values.items()
+    }
+    return dataclasses.replace(default, **given)
 
 
 def _value(hint: Any, value: object, where: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        return _build(hint, value, where)  # type: ignore[arg-type]
     if get_origin(hint) is Literal:
         if value not in get_args(hint):
             known = ", ".join(map(str, get_args(hint)))

@@ -8,16 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 from tests.tiny import FAMILIES, Family
-from tests.tiny_chat import LAYERS, chat_checkpoint, counting, picture
+from tests.tiny_chat import LAYERS, chat_checkpoint, counting
 from tests.train.parts import moved, snapshot
 
 from qzoom.errors import CheckpointError, ConfigError
-from qzoom.labels.attention import HeadSet
-from qzoom.labels.presets import HeadPreset
-from qzoom.labels.region import RegionLabeller, RegionSample
-from qzoom.labels.region_settings import RegionLabelSettings
-from qzoom.labels.store import LabelStore
-from qzoom.labels.tristate import TriStateRule
 from qzoom.train.label_index import Dialogue, LabelIndex
 from qzoom.train.loader import Batch
 from qzoom.train.loop import LoopSettings, run_stage
@@ -27,34 +21,9 @@ from qzoom.train.region_stage import RegionStage
 from qzoom.zoom.chat import dialogue_ids
 from qzoom.zoom.model import ZoomModel
 
-HEADS = HeadPreset(textual=HeadSet({2: (0, 1), 5: (3,)}), natural=HeadSet({3: (2,)}))
-RULE = TriStateRule(min_peak=0.0, max_box_share=2.0)
-QUESTIONS = ("what is that?", "which word is on the red sign?")
-
 
 def fresh_model(family: Family = "qwen3_vl", **fields: object) -> ZoomModel:
     return ZoomModel(chat_checkpoint(family, eos=None, **fields))  # type: ignore[arg-type]
-
-
-@pytest.fixture(scope="module")
-def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two questions about each of four pictures, labelled; the pictures lie beside the labels."""
-    root = tmp_path_factory.mktemp("labelled")
-    settings = RegionLabelSettings(layout="native", cells=36, max_new_tokens=5, rule=RULE)
-    labeller = RegionLabeller(fresh_model(), HEADS, settings)
-    store = LabelStore(root / "labels", settings.to_json(HEADS))
-    for shard in range(2):
-        rows = []
-        for number in (2 * shard, 2 * shard + 1):
-            image = picture(240 + 30 * number, 200, seed=number)
-            image.save(root / f"{number}.png")
-            for turn, question in enumerate(QUESTIONS):
-                sample = RegionSample(
-                    f"{number}-{turn}", f"{number}.png", image, question, "textual"
-                )
-                rows += labeller([sample])
-        store.write(shard, rows)
-    return root
 
 
 def stage_on(root: Path, family: Family = "qwen3_vl", turns: int = 1) -> RegionStage:
