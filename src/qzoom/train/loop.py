@@ -88,7 +88,8 @@ def _train_step(
     stage: Stage, batch: Batch, optimizers: OptimizerPair, step: int, settings: LoopSettings
 ) -> dict[str, float]:
     """One update; the metrics of its batch, the loss first."""
-    with torch.autocast("cpu", torch.bfloat16, enabled=settings.bf16):
+    device = next(iter(optimizers.named.values())).device.type
+    with torch.autocast(device, torch.bfloat16, enabled=settings.bf16):
         loss, metrics = stage.loss(batch)
     value = float(loss.detach())
     if not math.isfinite(value):
