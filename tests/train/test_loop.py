@@ -143,7 +143,8 @@ def test_metrics_are_json_lines_without_repeats(tmp_path: Path) -> None:
     run(Line(), tmp_path)
     lines = [json.loads(text) for text in path.read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4, 6, 8, 10, 12]
-    assert all(set(line) == {"stage", "step", "s_per_step", "loss", "worst"} for line in lines)
+    names = {"stage", "step", "s_per_step", "loss", "gradient_norm", "worst"}
+    assert all(set(line) == names for line in lines)
     assert {line["stage"] for line in lines} == {"line"}
     assert "NaN" not in path.read_text()
 
@@ -154,6 +155,6 @@ def test_progress_says_where_and_how_long(
     run(Line(), tmp_path)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 6
-    pattern = r"line (\d+)/12 loss [\d.e+-]+ worst [\d.e+-]+ \(0 min left\)"
+    pattern = r"line (\d+)/12 loss [\d.e+-]+ gradient_norm [\d.e+-]+ worst [\d.e+-]+ \(0 min left\)"
     shown = [re.fullmatch(pattern, line) for line in lines]
     assert [int(match[1]) for match in shown if match] == [2, 4, 6, 8, 10, 12]
