@@ -84,8 +84,8 @@ class _Window:
                 continue
             except (RecursionError, ValueError):
                 raise self.error("a value is nested too deep or has too long a number") from None
-            # A number at the very edge may go on behind it.
-            if end == len(self._text) and self._grow():
+            # A number near the edge may go on behind it: "3" of "3.5", of "3e+8".
+            if end >= len(self._text) - 2 and self._grow():
                 continue
             self._at = end
             return value
@@ -94,10 +94,12 @@ class _Window:
         if len(self._text) - self._at > MAX_ITEM_CHARS:
             raise self.error(f"damaged JSON, or one value longer than {MAX_ITEM_CHARS} characters")
         chunk = self._file.read(_CHUNK_CHARS)
+        if not chunk:
+            return False
         self._passed += self._at
         self._text = self._text[self._at :] + chunk
         self._at = 0
-        return bool(chunk)
+        return True
 
 
 def _enter(window: _Window, key: str) -> None:

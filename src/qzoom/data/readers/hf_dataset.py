@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from qzoom.data import fields
 from qzoom.data.files import replacing
+from qzoom.data.paths import relative_path
 from qzoom.data.readers.options import ReadOptions, Row, each_row
 from qzoom.data.readers.rows import answers_of, name_of
 from qzoom.data.records import PixelBox, Record, Turn, box_of
@@ -23,7 +24,8 @@ from qzoom.errors import DataError
 COLUMNS: Final = ("question", "answers", "image", "id", "boxes")
 """Names that --column may map; `boxes` holds pixel boxes (x1, y1, x2, y2)."""
 
-_BATCH_ROWS: Final = 64
+# Few, because a row may hold a picture of many megabytes.
+_BATCH_ROWS: Final = 8
 _MAGIC: Final = (
     (b"\x89PNG", "png"), (b"\xff\xd8\xff", "jpg"), (b"GIF8", "gif"), (b"BM", "bmp"),
     (b"II*\0", "tif"), (b"MM\0*", "tif"),
@@ -131,7 +133,8 @@ def _columns(row: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, str]
 def _store(data: bytes, root: Path, folder: str) -> str:
     """Write an image's bytes below the root unless they are there, and return their path."""
     digest = hashlib.sha256(data).hexdigest()
-    relative = f"{folder.strip('/')}/{digest[:2]}/{digest}.{_extension(data)}".lstrip("/")
+    name = f"{folder.strip('/')}/{digest[:2]}/{digest}.{_extension(data)}".lstrip("/")
+    relative = relative_path(name, "image")
     target = root / relative
     if not target.is_file() or target.stat().st_size != len(data):
         with replacing(target) as file:
