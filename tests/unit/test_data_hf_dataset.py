@@ -37,9 +37,11 @@ def table(path: Path, rows: list[dict[str, Any]]) -> Path:
     made = pyarrow.Table.from_pylist(rows)
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".arrow":
-        with pyarrow.OSFile(str(path), "wb") as file:
-            with pyarrow.ipc.new_stream(file, made.schema) as stream:
-                stream.write_table(made)
+        with (
+            pyarrow.OSFile(str(path), "wb") as file,
+            pyarrow.ipc.new_stream(file, made.schema) as stream,
+        ):
+            stream.write_table(made)
     else:
         importlib.import_module("pyarrow.parquet").write_table(made, path)
     return path

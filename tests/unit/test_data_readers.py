@@ -94,9 +94,7 @@ def test_llava_options(tmp_path: Path) -> None:
         (said("<image>", "Yes"), "question is empty"),
     ],
 )
-def test_bad_conversations_are_bad_rows(
-    tmp_path: Path, conversations: Any, message: str
-) -> None:
+def test_bad_conversations_are_bad_rows(tmp_path: Path, conversations: Any, message: str) -> None:
     row = {"image": "gqa/1.jpg", "conversations": conversations}
     bad, fine = read("llava", put(tmp_path / "a.json", [row, LLAVA[1]]))
     assert isinstance(bad, DataError)
@@ -130,8 +128,10 @@ VCOT: dict[str, Any] = {
 
 
 def test_visual_cot(tmp_path: Path) -> None:
-    gqa = {"question": "what?", "answer": "cup", "full_answer": "It is a cup.", "image": "23.jpg",
-           "width": 10, "height": 10, "bboxs": [[1, 1, 5.5, 5]], "dataset": "gqa", "split": "val"}  # fmt: skip
+    gqa = {
+        "question": "what?", "answer": "cup", "full_answer": "It is a cup.", "image": "23.jpg",
+        "width": 10, "height": 10, "bboxs": [[1, 1, 5.5, 5]], "dataset": "gqa", "split": "val",
+    }  # fmt: skip
     textcap = VCOT | {"dataset": "textcap", "bboxs": []}
     path = put(tmp_path / "docvqa_cot_train.jsonl", [VCOT, gqa, textcap])
     doc, natural, caption = good("visual_cot", path)
@@ -182,7 +182,7 @@ def test_chartqa(tmp_path: Path) -> None:
     assert second.turns[0].answers == ("4.5",)
     other = tmp_path / "images"
     other.mkdir()
-    with pytest.raises(DataError, match="is not under .* give --prefix"):
+    with pytest.raises(DataError, match=r"is not under .* give --prefix"):
         read("chartqa", path, images=other)
     assert good("chartqa", path, images=other, prefix="ChartQA/png")[0].images == (
         "ChartQA/png/41699051005347.png",

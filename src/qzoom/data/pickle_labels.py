@@ -128,8 +128,8 @@ def _map(row: dict[str, Any], name: str) -> Map:
 
 
 def _trajectory(row: dict[str, Any], key: object) -> dict[str, Any]:
-    cells = list(fields.required(row, "res"))
-    responses = fields.items(fields.required(row, "ms_answers"), "ms_answers")
+    cells = _listed(fields.required(row, "res"), "res")
+    responses = _listed(fields.required(row, "ms_answers"), "ms_answers")
     if not cells or len(cells) != len(responses):
         raise DataError(f"res has {len(cells)} values and ms_answers has {len(responses)}")
     return {
@@ -140,6 +140,13 @@ def _trajectory(row: dict[str, Any], key: object) -> dict[str, Any]:
         "cells": [_whole(value, f"res[{index}]") for index, value in enumerate(cells)],
         "responses": [_plain_text(text, f"ms_answers[{i}]") for i, text in enumerate(responses)],
     }
+
+
+def _listed(value: object, name: str) -> list[Any]:
+    """A list, also of a tuple or an array."""
+    if isinstance(value, tuple):
+        return list(value)
+    return fields.items(value.tolist() if isinstance(value, np.ndarray) else value, name)
 
 
 def _first(row: dict[str, Any], names: tuple[str, ...], other: object) -> Any:
