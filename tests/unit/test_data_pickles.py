@@ -121,7 +121,7 @@ def test_a_file_cut_anywhere_is_one_line(tmp_path: Path, protocol: int) -> None:
     assert same(read(tmp_path, data), ROWS)
 
 
-@pytest.mark.parametrize("protocol", [0, 4, 5])
+@pytest.mark.parametrize("protocol", [0, 5])
 def test_any_one_byte_changed_gives_an_error_or_a_plain_value(
     tmp_path: Path, protocol: int
 ) -> None:
