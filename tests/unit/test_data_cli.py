@@ -166,3 +166,15 @@ def test_help_loads_no_libraries() -> None:
     assert "visual_cot" in found.stdout
     loaded = set(found.stdout.splitlines()[-1].split())
     assert not loaded & {"torch", "numpy", "PIL", "pyarrow", "safetensors", "transformers"}
+
+
+def test_names_in_a_file_do_not_reach_the_terminal_as_codes(
+    records: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (first, *_) = read_records(records)
+    write_records(records, [Record(**vars(first) | {"dataset": "d\x1b[2J", "licence": "\x9b31m"})])
+    for option in ([], ["--json"]):
+        assert main(["data", "check", str(records), *option]) == 0
+        out = capsys.readouterr().out
+        assert "\x1b" not in out
+        assert "\x9b" not in out

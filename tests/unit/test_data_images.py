@@ -26,7 +26,7 @@ def test_a_file_of_the_root_opens(root: Path) -> None:
     assert image.mode == "RGB"
 
 
-@pytest.mark.parametrize("path", ["a/gone.png", "a", "gone/red.png", "a/" + "x" * 5000])
+@pytest.mark.parametrize("path", ["a/gone.png", "a", "gone/red.png", "a/" + "x" * 500])
 def test_missing_images(root: Path, path: str) -> None:
     with pytest.raises(MissingImageError):
         ImageFolder(root).find(path)

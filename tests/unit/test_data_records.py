@@ -111,7 +111,7 @@ def test_bad_records_fail_in_one_line_that_names_the_field(obj: object, message:
 @pytest.mark.parametrize(
     "path",
     ["/etc/passwd", "../a.png", "a/../../b.png", "a//b.png", "./a.png", "a\\b.png", "C:/a.png",
-     "http://host/a.png", "data:image/png;base64,x", "a\0.png", "a/", ""],
+     "http://host/a.png", "data:image/png;base64,x", "a\0.png", "a/", "", "x" * 2000],
 )  # fmt: skip
 def test_paths_that_could_leave_the_root_are_refused(path: str) -> None:
     with pytest.raises(DataError, match=r"images\[0\]"):
@@ -122,6 +122,9 @@ def test_long_values_are_shortened() -> None:
     with pytest.raises(DataError) as caught:
         record_from_json(PLAIN | {"mode": "x" * 10**6}, "here")
     assert len(str(caught.value)) < 200
+    with pytest.raises(DataError) as caught:
+        record_from_json(PLAIN | {"x" * 10**6: 1}, "here")
+    assert len(str(caught.value)) < 300
 
 
 def test_the_error_is_one_of_ours() -> None:

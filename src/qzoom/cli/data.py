@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qzoom.cli.arguments import count, existing_file, positive_int
+from qzoom.cli.terminal import printable
 from qzoom.data.readers.registry import READERS
 from qzoom.errors import DataError
 
@@ -175,7 +176,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _json(report: dict[str, Any]) -> str:
-    return json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(report, indent=2) + "\n"
 
 
 def _check_text(report: Any) -> str:
@@ -192,4 +193,6 @@ def _check_text(report: Any) -> str:
         if found.count:
             lines.append(f"{name.replace('_', ' ')}: {found.count}")
             lines += [f"  {text}" for text in found.first]
-    return "\n".join([*lines, f"problems {report.problems}"]) + "\n"
+    lines.append(f"problems {report.problems}")
+    # Names come from the file, which may be anybody's.
+    return "".join(f"{printable(line)}\n" for line in lines)

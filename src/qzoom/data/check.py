@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from qzoom.data.fields import shown
 from qzoom.data.images import ImageFolder, MissingImageError
 from qzoom.data.jsonl import scan_records
 from qzoom.data.records import Record
@@ -93,7 +94,7 @@ def check_records(path: Path, images: Path | None = None, *, decode: bool = Fals
             report.bad_rows.add(str(record))
             continue
         if record.id in seen:
-            report.duplicate_ids.add(f"{path}:{line}: id {record.id!r} is there before")
+            report.duplicate_ids.add(f"{path}:{line}: id {shown(record.id)} is there before")
         seen.add(record.id)
         _count(record, report)
         if looker is not None:

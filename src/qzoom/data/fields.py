@@ -70,11 +70,11 @@ def only_known(obj: dict[str, Any], known: Iterable[str], name: str) -> None:
     names = list(known)
     for key in obj:
         if key not in names:
-            raise DataError(f"{name} has an unknown key {key!r}{suggestion(key, names)}")
+            raise DataError(f"{name} has an unknown key {shown(key)}{suggestion(key, names)}")
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """The end of an error about an unknown name."""
     names = list(known)
-    near = difflib.get_close_matches(name, names, 1)
+    near = difflib.get_close_matches(name[:60], names, 1)
     return f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(names)}"

@@ -89,7 +89,7 @@ def _each(
             built = build(fields.mapping(row, "the row"), key)
         except DataError as error:
             report.bad_rows += 1
-            text = f"{path}[{key!r}]: {error}"
+            text = f"{path}[{fields.shown(key)}]: {error}"
             if report.bad_rows > max_bad:
                 hint = f"bad row {report.bad_rows} where {max_bad} are allowed; see --max-bad"
                 raise DataError(f"{text}; {hint}") from None

@@ -27,7 +27,7 @@ class PickleLimits:
     """
 
     max_bytes: int = 4 * 1024**3
-    max_items: int = 100_000_000
+    max_items: int = 50_000_000
     max_depth: int = 32
     max_memo: int = 20_000_000
 

@@ -64,7 +64,8 @@ def _without_objects(question: str) -> str:
 
 def _boxes(row: dict[str, Any]) -> tuple[PixelBox, ...]:
     boxes = []
-    for index, found in enumerate(fields.items(row.get("target_instances", []), "targets")):
+    targets = fields.items(row.get("target_instances", []), "target_instances")
+    for index, found in enumerate(targets):
         name = f"target_instances[{index}]"
         edges = fields.items(fields.required(fields.mapping(found, name), "bbox"), f"{name}.bbox")
         if len(edges) != 4:
