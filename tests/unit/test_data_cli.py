@@ -51,7 +51,7 @@ def test_check_fails_above_the_limit(records: Path, capsys: pytest.CaptureFixtur
     out, err = capsys.readouterr()
     assert "bad rows: 2" in out
     assert f"{records}:4: the line is not JSON" in out
-    assert err == f"qzoom: {records}: 2 problems, 0 are allowed\n"
+    assert err == f"qzoom: {records}: problems: 2, allowed: 0\n"
     assert main(["data", "check", str(records), "--max-bad", "1"]) == 2
     assert main(["data", "check", str(records), "--max-bad", "2"]) == 0
 

@@ -35,7 +35,7 @@ def run_check(args: argparse.Namespace) -> int:
     report = check(args.file, args.images, decode=args.decode)
     sys.stdout.write(_json(report.to_json()) if args.json else _check_text(report))
     if report.problems > args.max_bad:
-        raise DataError(f"{args.file}: {report.problems} problems, {args.max_bad} are allowed")
+        raise DataError(f"{args.file}: problems: {report.problems}, allowed: {args.max_bad}")
     return 0
 
 
