@@ -19,3 +19,7 @@ class PromptError(QZoomError):
 
 class ConfigError(QZoomError):
     """A setting is missing, unknown or out of range."""
+
+
+class DataError(QZoomError):
+    """A data file, record or label is missing, damaged or inconsistent."""

@@ -1,0 +1,1 @@
+"""Training data: one record schema, readers of published layouts, checks and safe conversion."""

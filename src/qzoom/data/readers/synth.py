@@ -1,0 +1,62 @@
+"""Procedural scenes as files: PNGs, and records with their exact answers and boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from PIL import Image
+
+from qzoom.data.files import replacing
+from qzoom.data.jsonl import write_records
+from qzoom.data.records import Record, Turn
+from qzoom.synth.canvas import Question
+from qzoom.synth.fonts import FontSplit
+from qzoom.synth.world import scene_of
+
+RECORDS_FILE: Final = "records.jsonl"
+
+
+def write_scenes(out: Path, scenes: int, seeds: str, split: FontSplit = "train") -> Path:
+    """Draw scenes and write `out`/images/*.png and, last, `out`/records.jsonl.
+
+    Args:
+        scenes: how many; their seeds are 0, 1, ...
+        seeds: names the seeds; the same name draws the same scenes.
+        split: faces used.
+
+    Returns:
+        the records' file; its image root is `out`.
+    """
+    target = out / RECORDS_FILE
+    write_records(target, draw_scenes(out, scenes, seeds, split))
+    return target
+
+
+def draw_scenes(out: Path, scenes: int, seeds: str, split: FontSplit) -> Iterator[Record]:
+    """Records of scenes, each with all its questions; its picture is written by then."""
+    for seed in range(scenes):
+        scene = scene_of(seed, split, seeds)
+        path = f"images/{seed:06d}.png"
+        _save(scene.image, out / path)
+        yield Record(
+            id=f"synth-{seeds}-{split}-{seed}",
+            images=(path,),
+            turns=tuple(_turn(question) for question in scene.questions),
+            dataset=f"synth_{scene.kind}",
+            mode="textual",
+            licence="Apache-2.0",
+            source="qzoom.synth",
+            split=split,
+        )
+
+
+def _turn(question: Question) -> Turn:
+    boxes = () if question.box_px_xyxy is None else (question.box_px_xyxy,)
+    return Turn(question.text, (question.answer,), boxes)
+
+
+def _save(image: Image.Image, path: Path) -> None:
+    with replacing(path) as file:
+        image.save(file, format="PNG")
