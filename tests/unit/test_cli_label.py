@@ -12,7 +12,13 @@ import qzoom
 from qzoom.checkpoints.save import save_checkpoint
 from qzoom.cli import main
 
-SETTINGS = "layout: native\ncells: 30\nmax_new_tokens: 4\nsinks: none\nrule: {min_peak: 0.0, max_box_share: 2.0}\n"
+SETTINGS = """
+layout: native
+cells: 30
+max_new_tokens: 4
+sinks: none
+rule: {min_peak: 0.0, max_box_share: 2.0}
+"""
 RECIPE = "epochs: 2\nbatch_size: 2\nbf16: false\n"
 
 

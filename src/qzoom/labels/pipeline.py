@@ -11,6 +11,7 @@ from itertools import groupby, islice
 from qzoom.data.images import ImageFolder
 from qzoom.data.records import Record
 from qzoom.errors import DataError, ImageError
+from qzoom.labels.presets import Kind
 from qzoom.labels.region import RegionLabeller, RegionSample
 from qzoom.labels.store import LabelRow, LabelStore
 
@@ -60,7 +61,7 @@ class _Question:
     id: str
     path: str
     text: str
-    mode: str
+    mode: Kind
 
 
 def label_records(
@@ -139,8 +140,7 @@ def _open(question: _Question, images: ImageFolder) -> RegionSample | LabelRow:
     except (DataError, ImageError) as error:
         fields = dataclasses.asdict(question)
         return LabelRow(fields | {"teaches": False, "error": str(error)}, {})
-    kind = "natural" if question.mode == "natural" else "textual"
-    return RegionSample(question.id, question.path, image, question.text, kind)
+    return RegionSample(question.id, question.path, image, question.text, question.mode)
 
 
 def _check_bad(rows: list[LabelRow], shard: int, plan: Plan) -> None:
