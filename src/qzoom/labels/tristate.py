@@ -1,4 +1,4 @@
-"""Attention maps to labels of cells: foreground, background or left out (sec. 3.2, eq. 9-11)."""
+"""Attention maps to labels of cells: foreground, background or left out (eq. 12)."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from qzoom.labels.tristate import IGNORE
 
 
 def region_loss(logits_hw: Sequence[Tensor], labels_hw: Sequence[Tensor]) -> Tensor:
-    """Binary cross-entropy, mean over every labelled cell of the batch (eq. 12).
+    """Binary cross-entropy, mean over every labelled cell of the batch (L_RPN, sec. III-C).
 
     A map whose grid is not the label's is resized to it, bilinearly.
 
@@ -36,7 +36,7 @@ def region_loss(logits_hw: Sequence[Tensor], labels_hw: Sequence[Tensor]) -> Ten
 
 
 def gate_loss(logits_b: Tensor, labels_b: Tensor) -> Tensor:
-    """Binary cross-entropy, mean over the samples that have a label (eq. 4)."""
+    """Binary cross-entropy, mean over the samples that have a label (eq. 3)."""
     return _masked_bce(logits_b, labels_b.to(logits_b.device))
 
 

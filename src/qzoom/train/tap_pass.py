@@ -44,7 +44,7 @@ def tap_states(
 
 
 def gate_logits(tap: TapStates, asking_b: Sequence[int]) -> Tensor:
-    """Refine logits before the sigmoid, float32 of shape `(B,)` (eq. 2).
+    """Refine logits before the sigmoid, float32 of shape `(B,)` (eq. 3).
 
     Args:
         asking_b: per prompt, the row that asks: the last one before the answer.
