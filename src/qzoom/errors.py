@@ -19,3 +19,7 @@ class PromptError(QZoomError):
 
 class ConfigError(QZoomError):
     """A setting is missing, unknown or out of range."""
+
+
+class LabelError(QZoomError):
+    """Answers, verdicts or labels cannot be made, or their files cannot be used."""
