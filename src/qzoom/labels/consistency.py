@@ -150,7 +150,7 @@ def judge_trajectories(
 def count_verdicts(verdicts: Sequence[TrajectoryVerdict]) -> dict[str, int]:
     """How many are easy, hard, and dropped for each reason."""
     names = ("easy", "hard", "top disagrees", "top is wrong", "no step")
-    counts = Counter(verdict.reason or verdict.outcome for verdict in verdicts)
+    counts = Counter[str](verdict.reason or verdict.outcome for verdict in verdicts)
     return {name: counts[name] for name in names}
 
 

@@ -54,8 +54,8 @@ def check_url(url: str) -> SplitResult:
         raise ConfigError(f"the judge's base URL must be http(s)://host/..., got {parts.scheme}:")
     if parts.username is not None or parts.password is not None:
         raise ConfigError("the judge's base URL holds a password; name its variable as api_key_env")
-    if parts.query or parts.fragment or any(ord(char) <= 32 for char in url):
-        raise ConfigError("the judge's base URL must end with its path, without query or spaces")
+    if parts.query or parts.fragment or not url.isascii() or any(ord(char) <= 32 for char in url):
+        raise ConfigError("the judge's base URL must be ASCII without query, fragment or spaces")
     return parts
 
 
@@ -83,7 +83,10 @@ def post_json(
         sent = {"Content-Type": "application/json", "Connection": "close", **headers}
         connection.request("POST", parts.path, body, sent)
         with connection.getresponse() as response:
-            return _read(response, max_bytes)
+            whole = _read(response, max_bytes)
+        if deadline.passed:  # a body without a length ends wherever it is cut
+            raise TimeoutError
+        return whole
     except (OSError, HTTPException, ValueError) as error:
         if deadline.passed or isinstance(error, TimeoutError):
             raise PostFailure("timeout", f"no reply within {timeout_s:g} s") from None

@@ -76,12 +76,14 @@ class Decision:
     """What came of a request; `verdict` is there when the state is "decided", and only then.
 
     "undecided": asked both ways round, the judge changed its mind. "malformed": a reply was not
-    the two lines. "timeout" and "error": there was no reply. `detail` says why, if there is more.
+    the two lines. "timeout" and "error": there was no reply. `detail` says why, if there is more;
+    `cached` whether nobody had to be asked.
     """
 
     state: State
     verdict: Verdict | None = None
     detail: str = ""
+    cached: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,8 +99,9 @@ class Reply:
     """Text that came back, or None with the kind of failure and one line on it."""
 
     text: str | None
-    failure: Literal["", "timeout", "error"] = ""
+    failure: Literal["timeout", "error"] = "error"
     detail: str = ""
+    cached: bool = False
 
 
 class Judge(Protocol):

@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Self
 
 from qzoom.errors import LabelError
-from qzoom.labels.judge import JudgePrompt
 from qzoom.labels.jsonl import JsonlLog, read_rows
+from qzoom.labels.judge import JudgePrompt
 
 
 class JudgeCache:

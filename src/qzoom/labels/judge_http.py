@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 import os
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Any, Final
 
 from qzoom.errors import ConfigError, LabelError
@@ -106,23 +106,25 @@ class HttpReplier:
         Raises:
             LabelError: If the endpoint refuses every request alike: a bad key, model or path.
         """
-        with ThreadPoolExecutor(self._judge.concurrency, "judge") as pool:
-            try:
-                for future in [pool.submit(self._reply, prompt) for prompt in prompts]:
-                    yield future.result()
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
+        stop = Event()
+        pool = ThreadPoolExecutor(self._judge.concurrency, "judge")
+        try:
+            for future in [pool.submit(self._reply, prompt, stop) for prompt in prompts]:
+                yield future.result()
+        finally:
+            stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
 
-    def _reply(self, prompt: JudgePrompt) -> Reply:
-        """Ask until there is an answer or the retries are spent."""
-        reply = Reply(None, "error", "never asked")
-        for retry in range(self._judge.retries + 1):
+    def _reply(self, prompt: JudgePrompt, stop: Event) -> Reply:
+        """Ask until there is an answer, the retries are spent or the run ends."""
+        retry = 0
+        while True:
             reply, again, asked_s = self._try(prompt)
-            if not again:
-                break
-            if retry < self._judge.retries:
-                time.sleep(self._judge.wait_s(retry, asked_s))
-        return reply
+            if not again or retry == self._judge.retries:
+                return reply
+            if stop.wait(self._judge.wait_s(retry, asked_s)):
+                return reply
+            retry += 1
 
     def _try(self, prompt: JudgePrompt) -> tuple[Reply, bool, float | None]:
         """A reply, whether another try may help, and the wait that was asked for."""
@@ -137,8 +139,9 @@ class HttpReplier:
                 max_bytes=judge.max_bytes,
             )
         except PostFailure as failure:
-            kind = "timeout" if failure.kind == "timeout" else "error"
-            return Reply(None, kind, self._shown(failure.detail)), failure.kind != "refused", None  # type: ignore[arg-type]
+            timed_out = failure.kind == "timeout"
+            reply = Reply(None, "timeout" if timed_out else "error", self._shown(failure.detail))
+            return reply, failure.kind != "refused", None
         if response.status == 200:
             return _read_completion(response.body), False, None
         again = response.status == 429 or response.status >= 500

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from qzoom.errors import ConfigError, LabelError
+from qzoom.errors import LabelError
+from qzoom.labels.failures import FailureLimit
 from qzoom.labels.judge import (
     Decision,
     Judge,
@@ -23,7 +24,7 @@ from qzoom.labels.judge_cache import JudgeCache
 
 @dataclass
 class JudgeReport:
-    """Counts of a run. The first nine are of requests; `asked` and `cached` are of prompts."""
+    """Counts of requests: of all, by what came of them, and of those that needed no asking."""
 
     requests: int = 0
     both_right: int = 0
@@ -34,7 +35,6 @@ class JudgeReport:
     malformed: int = 0
     timeout: int = 0
     error: int = 0
-    asked: int = 0
     cached: int = 0
 
     @property
@@ -45,34 +45,13 @@ class JudgeReport:
     def add(self, decision: Decision) -> None:
         """Count one request."""
         self.requests += 1
+        self.cached += decision.cached
         name = _name_of(decision.verdict) if decision.verdict else decision.state
         setattr(self, name, getattr(self, name) + 1)
 
     def to_json(self) -> dict[str, Any]:
         """All counts by name."""
         return asdict(self)
-
-
-@dataclass(frozen=True)
-class FailureLimit:
-    """When a run stops: more than `share` of all requests failed, counting at least `least`.
-
-    Raises:
-        ConfigError: If `share` is not from 0 to 1, or `least` is below 1.
-    """
-
-    share: float = 0.05
-    least: int = 100
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.share <= 1:
-            raise ConfigError(f"the failure share is {self.share}; it must be from 0 to 1")
-        if self.least < 1:
-            raise ConfigError(f"the least count of the failure limit is {self.least}; give 1 or up")
-
-    def exceeded(self, failed: int, total: int) -> bool:
-        """Whether so many failures are too many."""
-        return failed > self.share * max(total, self.least)
 
 
 class TextJudge:
@@ -89,7 +68,6 @@ class TextJudge:
             swap: Ask with A and B changed over as well, and decide only where both agree.
         """
         self._replier, self._cache, self._swap = replier, cache, swap
-        self.asked = self.cached = 0
 
     @property
     def name(self) -> str:
@@ -112,10 +90,8 @@ class TextJudge:
         for prompt in prompts:
             text = self._cached_text(prompt)
             if text is not None:
-                known[prompt] = Reply(text)
+                known[prompt] = Reply(text, cached=True)
         unknown = [prompt for prompt in prompts if prompt not in known]
-        self.cached += len(known)
-        self.asked += len(unknown)
         for prompt, reply in zip(unknown, self._replier.replies(unknown), strict=True):
             known[prompt] = reply
             if self._cache is not None and reply.text is not None:
@@ -132,19 +108,12 @@ class CountedJudge:
     def __init__(self, judge: Judge, limit: FailureLimit | None = None) -> None:
         """Count the decisions of a judge under a limit of failures."""
         self._judge, self._limit = judge, limit or FailureLimit()
-        self._report = JudgeReport()
+        self.report = JudgeReport()
 
     @property
     def name(self) -> str:
         """The judge's own."""
         return self._judge.name
-
-    @property
-    def report(self) -> JudgeReport:
-        """Counts so far."""
-        if isinstance(self._judge, TextJudge):
-            self._report.asked, self._report.cached = self._judge.asked, self._judge.cached
-        return self._report
 
     def decide(self, requests: Sequence[JudgeRequest]) -> list[Decision]:
         """One decision for each request.
@@ -154,37 +123,38 @@ class CountedJudge:
         """
         decisions = self._judge.decide(requests)
         for decision in decisions:
-            self._report.add(decision)
-        report = self._report
-        if self._limit.exceeded(report.failed, report.requests):
-            failed = [d for d in decisions if d.state in ("malformed", "timeout", "error")]
-            last = f"; the last: {failed[-1].detail}" if failed else ""
-            raise LabelError(
-                f"judge {self.name} failed on {report.failed} of {report.requests} requests "
-                f"({report.malformed} malformed, {report.timeout} timeouts, {report.error} errors); "
-                f"at most {self._limit.share:.0%} may{last}"
-            )
+            self.report.add(decision)
+        if self._limit.exceeded(self.report.failed, self.report.requests):
+            raise LabelError(self._complaint(decisions))
         return decisions
+
+    def _complaint(self, decisions: Sequence[Decision]) -> str:
+        report, share = self.report, self._limit.share
+        failed = [d.detail for d in decisions if d.state in ("malformed", "timeout", "error")]
+        return (
+            f"judge {self.name} failed on {report.failed} of {report.requests} requests, over the "
+            f"limit of {share:.0%} ({report.malformed} malformed, {report.timeout} timeouts, "
+            f"{report.error} errors); the last: {failed[-1] if failed else 'none of this batch'}"
+        )
 
 
 def _read(reply: Reply) -> Decision:
     if reply.text is None:
-        return Decision("timeout" if reply.failure == "timeout" else "error", None, reply.detail)
+        return Decision(reply.failure, None, reply.detail)
     verdict = parse_verdict(reply.text)
     if verdict is None:
-        return Decision("malformed", None, f"reply {reply.text[:80]!r}")
-    return Decision("decided", verdict)
+        return Decision("malformed", None, f"reply {reply.text[:80]!r}", reply.cached)
+    return Decision("decided", verdict, "", reply.cached)
 
 
 def _both(first: Decision, turned: Decision) -> Decision:
     """One decision from both ways round; a failure of either is a failure."""
-    for decision in (first, turned):
-        if decision.verdict is None:
-            return decision
-    assert turned.verdict is not None
+    cached = first.cached and turned.cached
+    if first.verdict is None or turned.verdict is None:
+        return replace(first if first.verdict is None else turned, cached=cached)
     if first.verdict != turned.verdict.swapped():
-        return Decision("undecided", None, "the order of the answers changed the verdict")
-    return first
+        return Decision("undecided", None, "the order changed the verdict", cached)
+    return replace(first, cached=cached)
 
 
 def _name_of(verdict: Verdict) -> str:

@@ -12,7 +12,11 @@ Match = Callable[[str, str], bool]
 """`match(prediction, ground_truth)`."""
 
 _NO_PUNCTUATION: Final = str.maketrans("", "", string.punctuation)
-_SAME_SIGN: Final = str.maketrans(dict.fromkeys("‐‑‒–—−", "-") | dict.fromkeys("’‘`´", "'"))
+# Hyphens, dashes and the minus sign; curly quotes and accents that stand for an apostrophe.
+_SAME_SIGN: Final = str.maketrans(
+    dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-")
+    | dict.fromkeys("\u2018\u2019\u0060\u00b4", "'")
+)
 _KEPT_APART: Final = ("<super>", "<sub>", "<fraction>")
 
 _MONEY: Final = "$€£¥₹"
@@ -97,14 +101,14 @@ def _within(one: str, other: str) -> bool:
 
 def _folded(text: str) -> str:
     """Case and compatible forms folded, but a small 2 above the line is not an ordinary one."""
-    chars = unicodedata.normalize("NFC", text)
+    chars = unicodedata.normalize("NFC", text.translate(_SAME_SIGN))
     folded = [
         char
         if unicodedata.decomposition(char).startswith(_KEPT_APART)
         else unicodedata.normalize("NFKC", char)
         for char in chars
     ]
-    return "".join(folded).casefold().translate(_SAME_SIGN)
+    return "".join(folded).casefold()
 
 
 def _token(found: re.Match[str]) -> str:
