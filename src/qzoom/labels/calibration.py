@@ -24,7 +24,7 @@ def fit_temperature(logits_b: Tensor, labels_b: Tensor) -> float:
 
     Golden-section search over the logarithm, in float64; the loss is convex in 1 / temperature, so
     it has one valley. The answer stays between `COLDEST` and `HOTTEST`: labels that the logits
-    tell apart without a mistake give the first, logits that say nothing or the opposite the last.
+    tell apart without a mistake give the first, logits that say the opposite the last.
 
     Args:
         logits_b: Raw outputs of the gate, of shape `(B,)`.
@@ -43,7 +43,7 @@ def fit_temperature(logits_b: Tensor, labels_b: Tensor) -> float:
     left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
     left_loss, right_loss = loss(left), loss(right)
     while high - low > 1e-9:
-        if left_loss < right_loss:
+        if left_loss <= right_loss:
             high, right, right_loss = right, left, left_loss
             left = high - _GOLDEN * (high - low)
             left_loss = loss(left)
@@ -144,7 +144,7 @@ def auroc(scores_b: Tensor, labels_b: Tensor) -> float:
         LabelError: If either label is missing, or as `fit_temperature`.
     """
     scores, labels = _known(scores_b, labels_b)
-    _, place = scores.unique(return_inverse=True)
+    _, place = torch.unique(scores, return_inverse=True)
     positive = torch.bincount(place, labels).long()
     negative = torch.bincount(place, 1 - labels).long()
     pairs = int(positive.sum()) * int(negative.sum())

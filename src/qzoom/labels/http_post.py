@@ -98,16 +98,17 @@ def post_json(
 
 def _read(response: HTTPResponse, max_bytes: int) -> Response:
     too_large = PostFailure("refused", f"the response is over {max_bytes} bytes")
-    if response.length is not None and response.length > max_bytes:
+    length = response.length  # None for a body in chunks, or one that ends with the connection
+    if length is not None and length > max_bytes:
         raise too_large
     chunks, size = [], 0
-    while chunk := response.read1(_CHUNK_BYTES):
+    while (length is None or size < length) and (chunk := response.read1(_CHUNK_BYTES)):
         chunks.append(chunk)
         size += len(chunk)
         if size > max_bytes:
             raise too_large
-    if response.length:
-        raise PostFailure("network", f"the response ended {response.length} bytes early")
+    if length is not None and size < length:
+        raise OSError(f"the response ended {length - size} bytes early")
     return Response(response.status, b"".join(chunks), _seconds(response.getheader("Retry-After")))
 
 

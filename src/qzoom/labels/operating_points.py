@@ -96,7 +96,7 @@ def operating_curve(outcomes: Iterable[RoutedOutcome]) -> list[OperatingPoint]:
     ranked = sorted(outcomes, key=lambda outcome: -outcome.probability)
     if not ranked:
         raise LabelError("no outcomes to choose thresholds from; answer some questions both ways")
-    for outcome in (ranked[0], ranked[-1], *ranked):
+    for outcome in ranked:
         if not 0 <= outcome.probability <= 1:
             raise LabelError(f"a gate probability is {outcome.probability}; it must be from 0 to 1")
     total = len(ranked)
