@@ -133,6 +133,9 @@ def test_settings_are_kept_and_compared(tmp_path: Path) -> None:
         same_settings(path, {"model": "n", "cells": [1, 2]})
     with pytest.raises(ConfigError, match=r"made with cells=\[1, 2\], not None"):
         same_settings(path, {"model": "m"})
+    (tmp_path / "rows.settings.json").write_text("[1]")
+    with pytest.raises(LabelError, match=r"rows.settings.json is damaged; delete it along with"):
+        same_settings(path, {"model": "m"})
 
 
 def test_batches_take_no_more_than_they_give() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
@@ -71,10 +72,20 @@ def test_the_prompt_holds_everything_once_and_quoted() -> None:
 
 
 @settings(max_examples=40)
-@given(st.text(), st.text(), st.text())
+@given(st.text(st.characters()), st.text(st.characters()), st.text())
 def test_no_text_can_pass_for_a_line_of_the_task(question: str, a: str, b: str) -> None:
-    lines = len(judge_prompt(REQUEST).user.split("\n"))
-    assert len(judge_prompt(JudgeRequest(question, (a,), a, b)).user.split("\n")) == lines
+    lines = len(judge_prompt(REQUEST).user.splitlines())
+    user = judge_prompt(JudgeRequest(question, (a,), a, b)).user
+    assert len(user.splitlines()) == lines
+    said = next(line for line in user.splitlines() if line.startswith("A: "))
+    assert json.loads(said[3:]) == a
+    user.encode()
+
+
+def test_lone_surrogates_and_odd_line_ends_are_escaped() -> None:
+    user = judge_prompt(JudgeRequest("\ud800\u2028\x85", ("\u00fc",), "", "")).user
+    assert '"\\ud800\\u2028\\u0085"' in user
+    assert '"\u00fc"' in user
 
 
 def test_braces_are_plain_text() -> None:

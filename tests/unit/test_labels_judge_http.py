@@ -13,7 +13,7 @@ import pytest
 
 from qzoom.errors import ConfigError, LabelError
 from qzoom.labels.judge import JudgePrompt, Reply
-from qzoom.labels.judge_http import HttpJudge, HttpReplier
+from qzoom.labels.judge_http import HttpJudgeSettings, HttpReplier
 
 GOOD = "A: Yes\nB: No"
 PROMPT = JudgePrompt("system text", "user text")
@@ -85,7 +85,7 @@ def endpoint() -> Iterator[Endpoint]:
 def replier(endpoint: Endpoint, **settings: Any) -> HttpReplier:
     url = f"http://127.0.0.1:{endpoint.server_address[1]}/v1"
     fast = {"timeout_s": 20.0, "retries": 2, "backoff_s": 0.01}
-    return HttpReplier(HttpJudge(url, "judge-7b", **fast | settings))
+    return HttpReplier(HttpJudgeSettings(url, "judge-7b", **fast | settings))
 
 
 def ask(endpoint: Endpoint, **settings: Any) -> Reply:
@@ -150,7 +150,7 @@ def test_retries_end(endpoint: Endpoint) -> None:
 
 
 def test_waits_double_and_follow_the_endpoint_up_to_a_limit() -> None:
-    judge = HttpJudge("http://localhost/v1", "m", backoff_s=1.0, max_backoff_s=5.0)
+    judge = HttpJudgeSettings("http://localhost/v1", "m", backoff_s=1.0, max_backoff_s=5.0)
     assert [judge.wait_s(retry, None) for retry in range(4)] == [1.0, 2.0, 4.0, 5.0]
     assert [judge.wait_s(0, asked) for asked in (0.0, 3.0, 3600.0)] == [0.0, 3.0, 5.0]
 
@@ -260,7 +260,7 @@ def test_not_even_http(endpoint: Endpoint) -> None:
 
 
 def test_nobody_there(endpoint: Endpoint) -> None:
-    judge = HttpJudge("http://127.0.0.1:1/v1", "m", retries=1, backoff_s=0.0)
+    judge = HttpJudgeSettings("http://127.0.0.1:1/v1", "m", retries=1, backoff_s=0.0)
     (reply,) = HttpReplier(judge).replies([PROMPT])
     assert reply == Reply(None, "error", "Connection refused")
 
@@ -299,10 +299,14 @@ def test_the_key_is_sent_and_never_shown(
 
 
 def test_a_run_that_stops_does_not_wait_for_its_retries(endpoint: Endpoint) -> None:
-    endpoint.behave = lambda handler, n: handler.say(GOOD) if n == 1 else handler.give(503, b"")
-    asking = replier(endpoint, backoff_s=60.0, max_backoff_s=60.0, concurrency=2).replies
+    def behave(handler: Handler, number: int) -> None:
+        first = handler.body["messages"][1]["content"] == "first"
+        handler.say(GOOD) if first else handler.give(503, b"")
+
+    endpoint.behave = behave
+    asking = replier(endpoint, backoff_s=60.0, max_backoff_s=60.0, concurrency=2)
     started = time.monotonic()
-    replies = asking([PROMPT] * 4)
+    replies = asking.replies([JudgePrompt("s", "first"), *[PROMPT] * 3])
     next(replies)
     replies.close()  # type: ignore[attr-defined]
     assert time.monotonic() - started < 30
@@ -326,7 +330,7 @@ def test_a_run_that_stops_does_not_wait_for_its_retries(endpoint: Endpoint) -> N
 )
 def test_bad_urls(url: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
-        HttpJudge(url, "m")
+        HttpJudgeSettings(url, "m")
     assert "secret" not in str(caught.value)
 
 
@@ -343,11 +347,11 @@ def test_bad_urls(url: str, message: str) -> None:
 )
 def test_bad_settings(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        HttpJudge("http://localhost/v1", "m", **settings)
+        HttpJudgeSettings("http://localhost/v1", "m", **settings)
 
 
 def test_keys_are_checked_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    judge = HttpJudge("https://host/v1", "m", api_key_env="JUDGE_KEY")
+    judge = HttpJudgeSettings("https://host/v1", "m", api_key_env="JUDGE_KEY")
     monkeypatch.delenv("JUDGE_KEY", raising=False)
     with pytest.raises(ConfigError, match="variable JUDGE_KEY holds no key; set it"):
         HttpReplier(judge)
@@ -356,6 +360,6 @@ def test_keys_are_checked_before_anything_is_sent(monkeypatch: pytest.MonkeyPatc
         HttpReplier(judge)
     assert KEY not in str(caught.value)
     with pytest.raises(ConfigError, match="travel unencrypted to host; use https"):
-        HttpJudge("http://host/v1", "m", api_key_env="JUDGE_KEY")
-    HttpJudge("http://host/v1", "m", api_key_env="JUDGE_KEY", key_over_http=True)
-    HttpJudge("http://127.0.0.1:8000/v1", "m", api_key_env="JUDGE_KEY")
+        HttpJudgeSettings("http://host/v1", "m", api_key_env="JUDGE_KEY")
+    HttpJudgeSettings("http://host/v1", "m", api_key_env="JUDGE_KEY", key_over_http=True)
+    HttpJudgeSettings("http://127.0.0.1:8000/v1", "m", api_key_env="JUDGE_KEY")

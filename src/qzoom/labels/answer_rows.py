@@ -57,11 +57,9 @@ def read_answer(row: Mapping[str, Any], path: Path) -> AnswerRow:
         LabelError: If a field is missing or of another type.
     """
     for name, kinds in _KINDS.items():
-        if not isinstance(row.get(name), kinds) or name not in row:
-            found = repr(row[name]) if name in row else "nothing"
-            raise LabelError(
-                f"{path} holds an answer with {name}={found}; is it a file of answers?"
-            )
+        if name not in row or not isinstance(row[name], kinds):
+            found = f"{name}={row[name]!r}" if name in row else f"no {name}"
+            raise LabelError(f"{path} holds a row with {found}; is it a file of answers?")
     fields = {name: row[name] for name in _KINDS}
     box = row["box_px_xyxy"]
     if box is not None:

@@ -33,7 +33,7 @@ class JsonlLog:
             raise ConfigError(f"sync_every is {sync_every}; it must be at least 1")
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("r+b" if path.exists() else "w+b")
+        self._file = path.open("a+b")
         try:
             _lock(self._file, path)
         except LabelError:
@@ -144,7 +144,10 @@ def same_settings(path: Path, settings: Mapping[str, Any]) -> None:
     if not beside.is_file():
         write_json(beside, wanted)
         return
-    found = json.loads(beside.read_text(encoding="utf-8"))
+    try:
+        found = dict(json.loads(beside.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, RecursionError):
+        raise LabelError(f"{beside} is damaged; delete it along with {path.name}") from None
     for name in [*wanted, *found]:
         if found.get(name) != wanted.get(name):
             raise ConfigError(

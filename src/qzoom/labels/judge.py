@@ -36,6 +36,8 @@ Is A right? Is B right? Reply with these two lines and nothing more, each with Y
 A: Yes or No
 B: Yes or No"""
 
+# What JSON leaves as it is and a reader may take for the end of a line, or cannot encode.
+_UNSAFE: Final = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _LINE: Final = re.compile(r"([ab])\s*:\s*(yes|no)", re.IGNORECASE | re.ASCII)
 
 State = Literal["decided", "undecided", "malformed", "timeout", "error"]
@@ -164,4 +166,5 @@ def _plain(line: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+    quoted = json.dumps(text, ensure_ascii=False)
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found.group()):04x}", quoted)

@@ -20,7 +20,7 @@ _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @dataclass(frozen=True)
-class HttpJudge:
+class HttpJudgeSettings:
     """Where a judge is and how it is asked.
 
     Args:
@@ -83,7 +83,7 @@ class HttpJudge:
 class HttpReplier:
     """Asks an endpoint with bounded threads, waits and retries. Never shows the key."""
 
-    def __init__(self, judge: HttpJudge) -> None:
+    def __init__(self, judge: HttpJudgeSettings) -> None:
         """Read the key, if any.
 
         Raises:
@@ -155,7 +155,7 @@ class HttpReplier:
         return text.replace(self._key, "[key]") if self._key else text
 
 
-def _content(judge: HttpJudge, prompt: JudgePrompt) -> dict[str, Any]:
+def _content(judge: HttpJudgeSettings, prompt: JudgePrompt) -> dict[str, Any]:
     content: dict[str, Any] = {
         "model": judge.model,
         "messages": [
