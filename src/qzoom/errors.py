@@ -13,13 +13,13 @@ class CheckpointError(QZoomError):
     """A checkpoint is missing, incomplete, or does not fit the model."""
 
 
+class LabelError(QZoomError):
+    """Answers, verdicts or labels cannot be made, or their files cannot be used."""
+
+
 class PromptError(QZoomError):
     """A prompt does not fit its images, or cannot be encoded."""
 
 
 class ConfigError(QZoomError):
     """A setting is missing, unknown or out of range."""
-
-
-class LabelError(QZoomError):
-    """Answers, verdicts or labels cannot be made, or their files cannot be used."""
