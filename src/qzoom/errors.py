@@ -13,6 +13,10 @@ class CheckpointError(QZoomError):
     """A checkpoint is missing, incomplete, or does not fit the model."""
 
 
+class LabelError(QZoomError):
+    """Answers, verdicts or labels cannot be made, or their files cannot be used."""
+
+
 class PromptError(QZoomError):
     """A prompt does not fit its images, or cannot be encoded."""
 
