@@ -130,3 +130,29 @@ def test_workers_do_not_outlive_a_killed_training() -> None:
         assert all(alive(pid) for pid in pids)
         training.kill()
     assert wait_for(lambda: not any(alive(pid) for pid in pids))
+
+
+THREADED = """
+import numpy as np, torch
+from qzoom.train.loader import batches
+
+def make(step):
+    return {"sum": np.array(float(torch.ones(2000, 2000).add(step).sum()))}
+
+torch.set_num_threads(2)
+make(0)
+print([float(batch["sum"]) for batch in batches(make, 0, 3, workers=2)])
+"""
+
+
+def test_workers_compute_after_the_parent_used_threads() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "2"}
+    found = subprocess.run(
+        [sys.executable, "-c", THREADED],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert found.stdout.strip() == "[4000000.0, 8000000.0, 12000000.0]"

@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Sequence
 from multiprocessing.connection import Connection
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 Batch = dict[str, NDArray[np.generic]]
@@ -86,6 +87,8 @@ def _work(
     make: MakeBatch, steps: range, ahead: int, writer: Connection, inherited: Sequence[Connection]
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers itself
+    # The threads of a parent do not survive a fork; waiting for them would never end.
+    torch.set_num_threads(1)
     # A reading end kept open here would hide the parent's death from the writers.
     for end in inherited:
         end.close()
