@@ -110,16 +110,17 @@ def test_plain_answer(model, picture, capsys):
     assert model.images[0].size == (60, 40)
     defaults = {"max_new_tokens": 64, "zoom": "auto", "gate_threshold": None, "roi_threshold": None}
     assert model.calls == [
-        ("load", None, {"dtype": None, "device": None}),
+        ("load", None, {"adapter": None, "dtype": None, "device": None}),
         ("ask", "what is it?", {**defaults, "stream": False}),
     ]
 
 
 def test_options_arrive(model, picture):
-    options = ["--model", "m", "--device", "cpu", "--dtype", "float32", "--max-new-tokens", "5"]
+    options = ["--model", "m", "--adapter", "a", "--device", "cpu", "--dtype", "float32"]
+    options += ["--max-new-tokens", "5"]
     thresholds = ["--gate-threshold", "0.5", "--roi-threshold", "0"]
     assert main(["ask", picture, "q", *options, *thresholds]) == 0
-    assert model.calls[0] == ("load", "m", {"dtype": "float32", "device": "cpu"})
+    assert model.calls[0] == ("load", "m", {"adapter": "a", "dtype": "float32", "device": "cpu"})
     asked = model.calls[1][2]
     assert (asked["max_new_tokens"], asked["gate_threshold"], asked["roi_threshold"]) == (5, 0.5, 0)
     assert main(["ask", picture, "q", "--direct"]) == 0

@@ -116,6 +116,7 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--model", metavar="NAME", help="folder or hub id (default: the embedded model)"
     )
+    group.add_argument("--adapter", metavar="DIR", help="zoom branches in place of the model's own")
     group.add_argument("--device", metavar="DEVICE", help="cpu, cuda, cuda:1, mps")
     group.add_argument("--dtype", choices=("auto", "float32", "bfloat16", "float16"))
 
@@ -146,7 +147,8 @@ def _read_image(source: str) -> Image.Image:
 def _open(args: argparse.Namespace, image: Image.Image) -> ImageSession:
     import qzoom
 
-    return qzoom.load(args.model, dtype=args.dtype, device=args.device).open(image)
+    model = qzoom.load(args.model, adapter=args.adapter, dtype=args.dtype, device=args.device)
+    return model.open(image)
 
 
 def _ask_and_print(session: ImageSession, args: argparse.Namespace) -> ZoomAnswer:

@@ -24,6 +24,7 @@ def add_parser(verbs: argparse._SubParsersAction[Parser]) -> None:
     text = "exact match on procedural scenes never trained on, directly and zoomed"
     world = kinds.add_parser("world", help=text, description=text.capitalize() + ".")
     world.add_argument("--model", metavar="NAME", help="folder or hub id (default: embedded)")
+    world.add_argument("--adapter", metavar="DIR", help="zoom branches in place of its own")
     world.add_argument("--scenes", type=positive_int, default=200, metavar="N", help="default: 200")
     world.add_argument(
         "--split",
@@ -46,10 +47,11 @@ def run_world(args: argparse.Namespace) -> int:
         torch.set_num_threads(args.threads)
     load = import_module("qzoom.loading").load
     evaluate = import_module("qzoom.eval.world").evaluate_world
-    model = load(args.model)
+    model = load(args.model, adapter=args.adapter)
     report = {
         "command": f"qzoom eval world --scenes {args.scenes} --split {args.split}",
         "model": model.name,
+        **({"adapter": str(args.adapter)} if args.adapter else {}),
         "dtype": str(model.dtype),
         "attention": model.parts.backbone.attn_implementation,
         "seeds": args.seeds,
