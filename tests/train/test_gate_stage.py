@@ -12,18 +12,18 @@ from tests.train.parts import moved, snapshot
 
 from qzoom.errors import ConfigError
 from qzoom.labels.tristate import IGNORE
-from qzoom.train.gate_stage import GateSample, GateStage
+from qzoom.train.gate_stage import GateLook, GateStage
 from qzoom.train.loop import LoopSettings, run_stage
 from qzoom.train.metrics import read_metrics
 from qzoom.train.optim import OptimSettings
 from qzoom.zoom.model import ZoomModel
 
 SAMPLES = [
-    GateSample("0.png", "what is that?", 1, 36),
-    GateSample("1.png", "what is that?", 1),
-    GateSample("0.png", "which word is on the red sign?", 0, 20),
-    GateSample("1.png", "which word is on the red sign?", 0),
-    GateSample("1.png", "how many signs are there?", IGNORE, 49),
+    GateLook("0.png", "what is that?", 1, 36),
+    GateLook("1.png", "what is that?", 1),
+    GateLook("0.png", "which word is on the red sign?", 0, 20),
+    GateLook("1.png", "which word is on the red sign?", 0),
+    GateLook("1.png", "how many signs are there?", IGNORE, 49),
 ]
 SETTINGS = LoopSettings(
     steps=12,

@@ -21,7 +21,7 @@ from qzoom.zoom.model import ZoomModel
 
 
 @dataclass(frozen=True)
-class GateSample:
+class GateLook:
     """A question about a picture seen at a budget.
 
     cells: the picture is resized to this many, up or down; None keeps the model's own budget.
@@ -34,8 +34,8 @@ class GateSample:
     cells: int | None = None
 
 
-DrawSamples = Callable[[int], Sequence[GateSample]]
-"""The samples of a step: a pure function, so that a training resumes exactly."""
+DrawLooks = Callable[[int], Sequence[GateLook]]
+"""The looks of a step: a pure function, so that a training resumes exactly."""
 
 
 class GateStage:
@@ -43,7 +43,7 @@ class GateStage:
 
     name = "gate"
 
-    def __init__(self, model: ZoomModel, draw: DrawSamples, images: Path) -> None:
+    def __init__(self, model: ZoomModel, draw: DrawLooks, images: Path) -> None:
         """Freeze everything but the gate.
 
         Args:
@@ -77,7 +77,7 @@ class GateStage:
         right = ((logits.detach().cpu() > 0) == (labels == 1))[known]
         return gate_loss(logits, labels), {"gate_right": float(right.float().mean())}
 
-    def _prompt(self, sample: GateSample) -> Prompt:
+    def _prompt(self, sample: GateLook) -> Prompt:
         pipeline = self.parts.pipeline
         if sample.cells is not None:
             pipeline = pipeline.with_budget(sample.cells, sample.cells)
