@@ -53,6 +53,15 @@ def test_an_adapter_replaces_branches_that_were_there(tmp_path: Path) -> None:
         assert torch.equal(tensor, other.add_on.state_dict()[name])
 
 
+def test_others_may_read_what_the_umask_lets_them(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    mode = (tmp_path / "plain").stat().st_mode
+    folder = save_adapter(tmp_path / "adapter", chat_checkpoint("qwen3_vl"))
+    save_checkpoint(tmp_path / "model", chat_checkpoint("qwen3_vl"))
+    for path in [*folder.iterdir(), *(tmp_path / "model").iterdir()]:
+        assert path.stat().st_mode == mode, path.name
+
+
 def test_another_trunk_is_noticed(tmp_path: Path) -> None:
     save_adapter(tmp_path / "adapter", chat_checkpoint("qwen3_vl"))
     other = chat_checkpoint("qwen3_vl")

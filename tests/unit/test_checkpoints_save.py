@@ -128,7 +128,7 @@ def test_a_failed_write_leaves_the_old_checkpoint_alone(
     def full_disk(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("qzoom.checkpoints.save.save_file", full_disk)
+    monkeypatch.setattr("qzoom.checkpoints.save.write_tensors", full_disk)
     with pytest.raises(CheckpointError, match=r"cannot write checkpoint .* No space left"):
         save_checkpoint(folder, loaded)
     assert os.listdir(tmp_path) == ["in"]

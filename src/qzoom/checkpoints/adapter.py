@@ -17,9 +17,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
 
-from qzoom.checkpoints.files import read_json, read_shapes, read_tensors, tensor_names
+from qzoom.checkpoints.files import (
+    read_json,
+    read_shapes,
+    read_tensors,
+    tensor_names,
+    write_tensors,
+)
 from qzoom.checkpoints.inventory import split_tensors
 from qzoom.checkpoints.loaded import LoadedCheckpoint
 from qzoom.checkpoints.reference_format import (
@@ -67,7 +72,7 @@ def save_adapter(
     }
     try:
         staging.mkdir(parents=True)
-        save_file(tensors, staging / WEIGHTS, metadata={"format": "pt"})
+        write_tensors(staging / WEIGHTS, tensors)
         write_json(staging / SETTINGS, _settings(checkpoint, revision))
         target.mkdir(exist_ok=True)
         # Without its settings a half-replaced folder is no adapter.

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
 from qzoom.errors import CheckpointError
 
@@ -57,6 +58,17 @@ def tensor_files(folder: Path) -> dict[str, Path]:
             f"{folder} holds only pickled weights ({pickles[0]}); convert them to safetensors"
         )
     raise CheckpointError(f"no {WEIGHTS_FILE} and no {INDEX_FILE} in {folder}")
+
+
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Write one file, readable by whom the process lets read its files.
+
+    safetensors alone would make it private, whatever the umask says.
+    """
+    path.touch()
+    mode = path.stat().st_mode
+    save_file(dict(tensors), path, metadata={"format": "pt"})
+    path.chmod(mode)
 
 
 def read_shapes(files: Mapping[str, Path]) -> dict[str, tuple[int, ...]]:

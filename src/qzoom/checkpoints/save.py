@@ -11,10 +11,9 @@ from typing import Any
 
 from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor
 
-from qzoom.checkpoints.files import INDEX_FILE, WEIGHTS_FILE
+from qzoom.checkpoints.files import INDEX_FILE, WEIGHTS_FILE, write_tensors
 from qzoom.checkpoints.loaded import LoadedCheckpoint
 from qzoom.checkpoints.reference_format import (
     Route,
@@ -98,7 +97,7 @@ def _write_weights(folder: Path, tensors: dict[str, Tensor], max_shard_size: int
         raise CheckpointError(f"max_shard_size={max_shard_size!r}: {error}") from None
     for file, names in split.filename_to_tensors.items():
         shard = {name: tensors[name].contiguous() for name in names}
-        save_file(shard, folder / file, metadata={"format": "pt"})
+        write_tensors(folder / file, shard)
     if split.is_sharded:
         index = {"metadata": split.metadata, "weight_map": split.tensor_to_filename}
         write_json(folder / INDEX_FILE, index)

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
+from qzoom.checkpoints.files import write_tensors
 from qzoom.errors import CheckpointError, ConfigError
 
 SETTINGS_FILE = "settings.json"
@@ -60,7 +60,7 @@ class LabelStore:
             for name, tensor in row.tensors.items()
         }
         draft = self.folder / f".draft-{shard:05d}.safetensors"
-        save_file(tensors, draft)
+        write_tensors(draft, tensors)
         os.replace(draft, _tensors_of(self._rows(shard)))
         lines = [json.dumps(dict(row.fields), ensure_ascii=False) for row in rows]
         _write(self._rows(shard), "".join(line + "\n" for line in lines))

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
+from qzoom.checkpoints.files import write_tensors
 from qzoom.errors import CheckpointError
 from qzoom.train.optim import OptimizerPair
 
@@ -27,8 +28,8 @@ def save_state(
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     for name, module in modules.items():
-        save_file(_own(module.state_dict()), draft / f"{name}.safetensors")
-    save_file(_own(optimizers.tensors()), draft / "optimizers.safetensors")
+        write_tensors(draft / f"{name}.safetensors", _own(module.state_dict()))
+    write_tensors(draft / "optimizers.safetensors", _own(optimizers.tensors()))
     (draft / MARKER).write_text(json.dumps({"step": step}))
     shutil.rmtree(target, ignore_errors=True)
     os.replace(draft, target)
