@@ -255,14 +255,14 @@ def test_qzoom_hosted_universal_input(tmp_path: Path) -> None:
 
 def test_qzoom_hosted_pools_and_post_training_rows(tmp_path: Path) -> None:
     pool = [
-        {"question_id": "7", "image": "/root/sets/ocr_vqa/images/1.jpg", "text": "Who?",
+        {"question_id": "7", "image": "/data/sets/ocr_vqa/images/1.jpg", "text": "Who?",
          "category": "default"},
-        {"question_id": 8, "image": "/root/sets/vg/1.jpg", "text": "Who?", "category": "default"},
-        {"id": 3, "image": ["/root/sets/ChartQA/1.png"], "question": "Sum?", "answers": [3, "4"]},
-        {"image": "/root/sets/coco/1.png", "prompt": "Where?", "answer": "there"},
+        {"question_id": 8, "image": "/data/sets/vg/1.jpg", "text": "Who?", "category": "default"},
+        {"id": 3, "image": ["/data/sets/ChartQA/1.png"], "question": "Sum?", "answers": [3, "4"]},
+        {"image": "/data/sets/coco/1.png", "prompt": "Where?", "answer": "there"},
     ]  # fmt: skip
     path = put(tmp_path / "pool.jsonl", pool)
-    moves = (("/root/sets/", ""),)
+    moves = (("/data/sets/", ""),)
     first, unknown, third, fourth = read("qzoom_hosted", path, moves=moves)
     assert isinstance(first, Record)
     assert (first.id, first.images, first.mode, first.dataset) == (

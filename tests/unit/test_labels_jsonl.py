@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from qzoom.data.files import replacing
 from qzoom.errors import ConfigError, LabelError
 from qzoom.labels.batches import in_batches
 from qzoom.labels.jsonl import (
@@ -17,7 +18,6 @@ from qzoom.labels.jsonl import (
     read_row_at,
     read_rows,
     same_settings,
-    whole_file,
     write_json,
 )
 
@@ -111,7 +111,7 @@ def test_whole_files_appear_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "out" / "rows.jsonl"
 
     def fail_half_way() -> None:
-        with whole_file(path) as file:
+        with replacing(path, resumable=True) as file:
             file.write(b"half")
             raise RuntimeError
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,15 @@ def test_other_settings_are_refused(tmp_path: Path) -> None:
         LabelStore(tmp_path, {"cells": 9, "rule": {"sink": 0.1}})
     with pytest.raises(ConfigError, match="rule"):
         LabelStore(tmp_path, {"cells": 6})
+
+
+def test_several_may_open_a_new_folder_at_once(tmp_path: Path) -> None:
+    for attempt in range(20):
+        folder = tmp_path / str(attempt)
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda _, folder=folder: LabelStore(folder, {"cells": 6}), range(8)))
+        assert [path.name for path in folder.iterdir()] == ["settings.json"]
+        assert read_settings(folder) == {"cells": 6}
 
 
 def test_damage_is_named(tmp_path: Path) -> None:

@@ -8,18 +8,43 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from types import TracebackType
+from typing import BinaryIO, Self
 
 from qzoom.errors import DataError
 
 
+class Closing:
+    """What is closed at the end of a `with` block."""
+
+    def close(self) -> None:
+        """Let go of what is held."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A binary file that takes the place of `path` when the block ends without an error."""
+def replacing(path: Path, *, resumable: bool = False) -> Iterator[BinaryIO]:
+    """A binary file that takes the place of `path` when the block ends without an error.
+
+    Args:
+        resumable: Write under a name that a second run takes over, so that a killed one leaves
+            nothing behind; two at once must not write the same path then.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = _partial(path)
+    partial = path.with_name(f".draft-{path.name}") if resumable else _partial(path)
     try:
-        with partial.open("xb") as file:
+        with partial.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from qzoom.data.files import Closing
 from qzoom.errors import LabelError
 from qzoom.labels.jsonl import read_row_at, read_rows
 
@@ -75,7 +75,7 @@ def read_answers(path: Path) -> Iterator[AnswerRow]:
         yield read_answer(row, path)
 
 
-class AnswerIndex:
+class AnswerIndex(Closing):
     """Answers of a file by id; only ids and places are in memory."""
 
     def __init__(self, path: Path) -> None:
@@ -105,14 +105,3 @@ class AnswerIndex:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

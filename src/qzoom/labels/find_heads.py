@@ -11,6 +11,7 @@ from torch import Tensor
 from qzoom.data.images import ImageFolder
 from qzoom.data.records import PixelBox, Record, Turn
 from qzoom.errors import DataError, ImageError
+from qzoom.geometry.boxes import pixels_to_cells
 from qzoom.labels.attention import HeadSet
 from qzoom.labels.heads import BoxedSample, HeadScores, score_heads
 from qzoom.labels.presets import HeadPreset
@@ -41,13 +42,13 @@ def boxed_cells(
     boxes_px_xyxy: Iterable[PixelBox], image_size_px: tuple[int, int], grid_hw: tuple[int, int]
 ) -> Tensor:
     """Cells that a box touches, boolean of shape `(cells,)`."""
-    rows, cols = grid_hw
-    wide, high = image_size_px[0] / cols, image_size_px[1] / rows
-    inside = torch.zeros(rows, cols, dtype=torch.bool)
+    inside = torch.zeros(*grid_hw, dtype=torch.bool)
+    width, height = image_size_px
     for x1, y1, x2, y2 in boxes_px_xyxy:
-        down = slice(max(0, int(y1 / high)), max(int(y1 / high), int((y2 - 1) / high)) + 1)
-        across = slice(max(0, int(x1 / wide)), max(int(x1 / wide), int((x2 - 1) / wide)) + 1)
-        inside[down, across] = True
+        shown = (max(x1, 0), max(y1, 0), min(x2, width), min(y2, height))
+        if shown[0] < shown[2] and shown[1] < shown[3]:
+            box = pixels_to_cells(shown, grid_hw, image_size_px)
+            inside[box.y1 : box.y2, box.x1 : box.x2] = True
     return inside.flatten()
 
 

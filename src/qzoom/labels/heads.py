@@ -73,31 +73,29 @@ def score_heads(parts: ModelParts, samples: Iterable[BoxedSample]) -> HeadScores
     Raises:
         ConfigError: When there is no sample.
     """
-    layers = parts.backbone.layers
-    heads = int(parts.backbone.language.config.num_attention_heads)
-    sums = torch.zeros(4, len(layers), heads, dtype=torch.float64)
-    seen = 0
+    sums, seen = torch.zeros(()), 0
     for sample in samples:
-        run = UncachedRun.of(parts, [sample.layout], [sample.features])
-        cells, asking = cell_rows(sample.layout), torch.tensor(sample.asking)
-
-        def visit(
-            index: int,
-            hidden: Tensor,
-            run: UncachedRun = run,
-            cells: Tensor = cells,
-            asking: Tensor = asking,
-            inside: Tensor = sample.inside_c,
-        ) -> None:
-            weights = run.attention_of(layers[index], hidden, 0, asking, range(heads))
-            sums[:, index] += _measure(weights.mean(1)[:, cells].cpu().double(), inside)
-
-        run.trunk(len(layers), visit)
+        sums = sums + _score_sample(parts, sample)
         seen += 1
     if not seen:
         raise ConfigError("no sample has a box; heads are found on samples with answer boxes")
     inside, hit, on_cells, strays = sums / seen
     return HeadScores(inside, hit, on_cells, strays, seen)
+
+
+def _score_sample(parts: ModelParts, sample: BoxedSample) -> Tensor:
+    """Measures of every head on one sample, of shape `(4, layers, heads)`."""
+    layers, heads = parts.backbone.layers, range(parts.backbone.language.config.num_attention_heads)
+    run = UncachedRun.of(parts, [sample.layout], [sample.features])
+    cells, asking = cell_rows(sample.layout), torch.tensor(sample.asking)
+    measured: list[Tensor] = []
+
+    def visit(index: int, hidden: Tensor) -> None:
+        weights = run.attention_of(layers[index], hidden, 0, asking, heads)
+        measured.append(_measure(weights.mean(1)[:, cells].cpu().double(), sample.inside_c))
+
+    run.trunk(len(layers), visit)
+    return torch.stack(measured, 1)
 
 
 def _measure(attention_ac: Tensor, inside_c: Tensor) -> Tensor:

@@ -9,17 +9,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, Final, Self
+from typing import Any, BinaryIO, Final
 
+from qzoom.data.files import Closing, replacing
 from qzoom.errors import ConfigError, LabelError
 
 _BLOCK: Final = 1 << 16
 
 
-class JsonlLog:
+class JsonlLog(Closing):
     """An append-only file; lines reach the system at once and the disk every `sync_every` lines."""
 
     def __init__(self, path: Path, *, sync_every: int = 64) -> None:
@@ -62,17 +61,6 @@ class JsonlLog:
             self.sync()
             self._file.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
 
 def encode_row(row: Mapping[str, Any]) -> bytes:
     """One line of UTF-8, newline included.
@@ -112,24 +100,9 @@ def read_row_at(file: BinaryIO, offset: int, path: Path) -> dict[str, Any]:
     return _decode(file.readline(), path, f"at byte {offset}")
 
 
-@contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file that appears under its name once the block ends well, and not at all otherwise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".draft-{path.name}")
-    try:
-        with draft.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write readable JSON, whole or not at all."""
-    with whole_file(path) as file:
+    with replacing(path, resumable=True) as file:
         file.write((json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
 
@@ -148,11 +121,22 @@ def same_settings(path: Path, settings: Mapping[str, Any]) -> None:
         found = dict(json.loads(beside.read_text(encoding="utf-8")))
     except (ValueError, TypeError, RecursionError):
         raise LabelError(f"{beside} is damaged; delete it along with {path.name}") from None
+    refuse_other_settings(f"{path} was made", "file", found, wanted)
+
+
+def refuse_other_settings(
+    what: str, place: str, found: Mapping[str, Any], wanted: Mapping[str, Any]
+) -> None:
+    """Compare the settings of what is there with those of what would be added.
+
+    Raises:
+        ConfigError: Naming the first setting that differs.
+    """
     for name in [*wanted, *found]:
         if found.get(name) != wanted.get(name):
             raise ConfigError(
-                f"{path} was made with {name}={found.get(name)!r}, not {wanted.get(name)!r}; "
-                "give another file or the same settings"
+                f"{what} with {name}={found.get(name)!r}, not {wanted.get(name)!r}; "
+                f"give another {place} or the same settings"
             )
 
 

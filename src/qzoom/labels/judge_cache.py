@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from qzoom.data.files import Closing
 from qzoom.errors import LabelError
 from qzoom.labels.jsonl import JsonlLog, read_rows
 from qzoom.labels.judge import JudgePrompt
 
 
-class JudgeCache:
+class JudgeCache(Closing):
     """An append-only file of replies, each under the hash of its prompt and the judge's name."""
 
     def __init__(self, path: Path, *, sync_every: int = 64) -> None:
@@ -48,17 +47,6 @@ class JudgeCache:
     def close(self) -> None:
         """Wait until all is on disk and close the file."""
         self._log.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def prompt_key(prompt: JudgePrompt, judge: str) -> str:

@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, TypeVar, get_args
 
+from qzoom.data.files import replacing
 from qzoom.errors import ConfigError, LabelError
 from qzoom.labels.answer_rows import AnswerIndex, AnswerRow
 from qzoom.labels.batches import in_batches
 from qzoom.labels.gate_samples import lowest
-from qzoom.labels.jsonl import encode_row, whole_file, write_json
+from qzoom.labels.jsonl import encode_row, write_json
 from qzoom.labels.judge import Decision, JudgeRequest
 from qzoom.labels.judging import CountedJudge
 
@@ -106,7 +107,7 @@ def mine(
     with AnswerIndex(base) as plain, AnswerIndex(roi) as closer:
         found = _judge_all(records, plain, closer, judge, settings)
         kinds = _chosen(found, settings)
-        with whole_file(out) as file:
+        with replacing(out, resumable=True) as file:
             for record in records:
                 if record.id in kinds:
                     pair = plain[record.id], closer[record.id]

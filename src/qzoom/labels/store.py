@@ -17,7 +17,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from qzoom.checkpoints.files import write_tensors
-from qzoom.errors import CheckpointError, ConfigError
+from qzoom.data.files import replacing
+from qzoom.errors import CheckpointError
+from qzoom.labels.jsonl import encode_row, refuse_other_settings
 
 SETTINGS_FILE = "settings.json"
 
@@ -44,9 +46,12 @@ class LabelStore:
         path = folder / SETTINGS_FILE
         wanted = json.loads(json.dumps(settings))
         if path.is_file():
-            _compare(path, json.loads(path.read_text(encoding="utf-8")), wanted)
+            found = json.loads(path.read_text(encoding="utf-8"))
+            refuse_other_settings(f"{folder} holds labels made", "folder", found, wanted)
             return
-        _write(path, json.dumps(wanted, indent=2) + "\n")
+        # Several processes may open a new folder at once, so none may share a draft.
+        with replacing(path) as file:
+            file.write((json.dumps(wanted, indent=2) + "\n").encode())
 
     def has(self, shard: int) -> bool:
         """Whether a shard is committed; its rows are written last."""
@@ -62,8 +67,8 @@ class LabelStore:
         draft = self.folder / f".draft-{shard:05d}.safetensors"
         write_tensors(draft, tensors)
         os.replace(draft, _tensors_of(self._rows(shard)))
-        lines = [json.dumps(dict(row.fields), ensure_ascii=False) for row in rows]
-        _write(self._rows(shard), "".join(line + "\n" for line in lines))
+        with replacing(self._rows(shard), resumable=True) as file:
+            file.writelines(encode_row(row.fields) for row in rows)
 
     def _rows(self, shard: int) -> Path:
         return self.folder / f"shard-{shard:05d}.jsonl"
@@ -113,21 +118,3 @@ def _read_shard(path: Path) -> Iterator[LabelRow]:
 
 def _tensors_of(rows: Path) -> Path:
     return rows.with_suffix(".safetensors")
-
-
-def _compare(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    for name in [*wanted, *found]:
-        if found.get(name) != wanted.get(name):
-            raise ConfigError(
-                f"{path.parent} holds labels made with {name}={found.get(name)!r}, not "
-                f"{wanted.get(name)!r}; give another folder or the same settings"
-            )
-
-
-def _write(path: Path, text: str) -> None:
-    draft = path.with_name(f".draft-{path.name}")
-    with draft.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(draft, path)

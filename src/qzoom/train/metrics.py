@@ -8,11 +8,12 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+from qzoom.data.files import Closing
 
 
-class MetricsLog:
+class MetricsLog(Closing):
     """`metrics.jsonl` of one stage, one line every `every` steps; a resumed run continues it."""
 
     def __init__(self, path: Path, stage: str, start: int, steps: int, every: int) -> None:
@@ -21,15 +22,8 @@ class MetricsLog:
         self._stage, self._start, self._steps, self._every = stage, start, steps, every
         self._began, self._window = time.monotonic(), Window()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
     def add(self, done: int, values: Mapping[str, float]) -> str | None:
