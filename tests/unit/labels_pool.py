@@ -23,6 +23,10 @@ class Record:
     question: str = "what?"
     ground_truths: tuple[str, ...] = ("owl",)
 
+    @property
+    def image(self) -> str:
+        return str(self.images[0])
+
 
 def pool(count: int) -> list[Record]:
     return [Record(f"q{i}", (f"{i}.png",), f"what is {i}?") for i in range(count)]

@@ -103,7 +103,7 @@ def test_ids_must_differ_and_come_back(tmp_path: Path) -> None:
 
 
 def test_rows_are_found_by_id(tmp_path: Path) -> None:
-    box = row("b", "\u00fc\n", gate_probability=0.25, box_px_xyxy=(1, 2, 3, 4), image=None)
+    box = row("b", "\u00fc\n", gate_probability=0.25, box_px_xyxy=(1, 2, 3, 4))
     path = write_rows(tmp_path / "rows.jsonl", [row("a"), box, row("c")])
     with AnswerIndex(path) as index:
         assert len(index) == 3
@@ -129,5 +129,5 @@ def test_files_that_are_not_answers(tmp_path: Path) -> None:
 
 
 def test_a_row_survives_json(tmp_path: Path) -> None:
-    wanted = AnswerRow("a", "q", None, 3, "t", True, 1.0, (0, 0, 5, 5), "m")
+    wanted = AnswerRow("a", "q", "p.png", 3, "t", True, 1.0, (0, 0, 5, 5), "m")
     assert list(read_answers(write_rows(tmp_path / "rows.jsonl", [wanted]))) == [wanted]

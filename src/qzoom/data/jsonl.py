@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -14,6 +15,16 @@ from qzoom.errors import DataError
 
 MAX_LINE_BYTES: Final = 16 * 1024 * 1024
 _BOM: Final = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class RecordFile:
+    """The records of a file, read anew each time it is gone through; none stays in memory."""
+
+    path: Path
+
+    def __iter__(self) -> Iterator[Record]:
+        return read_records(self.path)
 
 
 def read_records(path: Path) -> Iterator[Record]:

@@ -16,7 +16,7 @@ from qzoom.labels.jsonl import read_row_at, read_rows
 class AnswerRow:
     """One answer.
 
-    id, question: of the record; image: path of its first image, or None where it has none; cells:
+    id, question: of the record; image: path of its first image; cells:
     of the source images as looked at; text: the answer; zoomed: whether a crop was looked at;
     gate_probability: None when no gate was asked; box_px_xyxy: first crop in source pixels, x2 and
     y2 exclusive, or None; model: name of what answered.
@@ -24,7 +24,7 @@ class AnswerRow:
 
     id: str
     question: str
-    image: str | None
+    image: str
     cells: int
     text: str
     zoomed: bool
@@ -40,7 +40,7 @@ class AnswerRow:
 _KINDS: Mapping[str, tuple[type, ...]] = {
     "id": (str,),
     "question": (str,),
-    "image": (str, type(None)),
+    "image": (str,),
     "cells": (int,),
     "text": (str,),
     "zoomed": (bool,),

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from qzoom.images.decode import ImageSource
 from qzoom.labels.answer_rows import AnswerRow
 from qzoom.labels.answers import PoolRecord
 from qzoom.zoom.answer import ZoomAnswer
@@ -97,7 +95,7 @@ def row_of(record: PoolRecord, answer: ZoomAnswer, model_name: str) -> AnswerRow
     return AnswerRow(
         id=record.id,
         question=record.question,
-        image=_path_of(record.images),
+        image=record.image,
         cells=answer.usage["visual_tokens"],
         text=answer.text,
         zoomed=answer.zoomed,
@@ -111,8 +109,3 @@ def _budgeted(model: ZoomModel, max_cells: int | None, exact: bool) -> ZoomModel
     if max_cells is None:
         return model
     return model.with_budget(min_cells=max_cells if exact else None, max_cells=max_cells)
-
-
-def _path_of(images: Sequence[ImageSource]) -> str | None:
-    first = images[0] if images else None
-    return str(first) if isinstance(first, (str, Path)) else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from qzoom.errors import ConfigError, ImageError, LabelError, PromptError
+from qzoom.errors import ConfigError, DataError, ImageError, LabelError, PromptError
 from qzoom.images.decode import ImageSource
 from qzoom.labels.answer_rows import AnswerRow, read_answers
 from qzoom.labels.batches import in_batches
@@ -26,8 +26,17 @@ class PoolRecord(Protocol):
         ...
 
     @property
+    def image(self) -> str:
+        """Path of the first image, as the data names it."""
+        ...
+
+    @property
     def images(self) -> Sequence[ImageSource]:
-        """Images in order."""
+        """Images in order.
+
+        Raises:
+            DataError: When one is missing.
+        """
         ...
 
     @property
@@ -48,7 +57,7 @@ class Answerer(Protocol):
         """One row for each record, in order.
 
         Raises:
-            ImageError: When an image of the batch cannot be used.
+            DataError, ImageError: When an image of the batch is missing or cannot be used.
             PromptError: When a question cannot.
         """
         ...
@@ -155,7 +164,7 @@ def _rows(
     """Rows of a batch; where one record spoils it, of each record alone."""
     try:
         rows = answer(batch)
-    except (ImageError, PromptError) as error:
+    except (DataError, ImageError, PromptError) as error:
         if len(batch) == 1:
             report.fail(batch[0], error)
             return

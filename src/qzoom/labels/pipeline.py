@@ -11,6 +11,7 @@ from itertools import groupby, islice
 from qzoom.data.images import ImageFolder
 from qzoom.data.records import Record
 from qzoom.errors import DataError, ImageError
+from qzoom.labels.pool import turn_id
 from qzoom.labels.presets import Kind
 from qzoom.labels.region import RegionLabeller, RegionSample
 from qzoom.labels.store import LabelRow, LabelStore
@@ -103,8 +104,7 @@ def label_records(
 def _questions(records: Iterable[Record]) -> Iterator[_Question]:
     for record in records:
         for turn, asked in enumerate(record.turns):
-            identity = record.id if len(record.turns) == 1 else f"{record.id}#{turn}"
-            yield _Question(identity, record.images[0], asked.question, record.mode)
+            yield _Question(turn_id(record, turn), record.images[0], asked.question, record.mode)
 
 
 def _label_shard(
