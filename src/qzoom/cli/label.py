@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qzoom.cli import label_relabel
 from qzoom.cli.arguments import UsageError, count, existing_file, positive_int, share
 from qzoom.cli.quiet import hush_libraries
 
@@ -49,6 +50,7 @@ def add_parser(verbs: argparse._SubParsersAction[Parser]) -> None:
     found.add_argument("--least-hit", type=share, default=0.3, metavar="SHARE")
     found.add_argument("--cells", type=positive_int, default=576, metavar="N")
     found.set_defaults(run=run_heads)
+    label_relabel.add_parser(kinds)
 
 
 def run_region(args: argparse.Namespace) -> int:

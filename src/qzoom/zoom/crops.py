@@ -40,7 +40,7 @@ def encode_crop(
     grid_hw: tuple[int, int],
     config: ZoomConfig,
 ) -> Crop | None:
-    """Cut, resize under the source's own budget and encode; None for a crop too thin to encode.
+    """Cut, resize under the crop's budget and encode; None for a crop too thin to encode.
 
     Args:
         box_cells_xyxy: what to cut out, in cells of the source's grid `grid_hw`.
@@ -53,6 +53,7 @@ def encode_crop(
         reference_cell_side_px=pipeline.cell_side_px,
     )
     crop = crop_px(image, box_px)
+    pipeline = crop_pipeline(pipeline, config)
     try:
         pipeline.grid_thw_for_size(crop.size)
     except ImageError:
@@ -61,3 +62,11 @@ def encode_crop(
     _, high, wide = (int(n) for n in pixels.image_grid_thw[0].tolist())
     features = backbone.encode(pixels.pixel_values, pixels.image_grid_thw)[0]
     return Crop(box_px, (1, high, wide), features)
+
+
+def crop_pipeline(pipeline: ImagePipeline, config: ZoomConfig) -> ImagePipeline:
+    """The budget of crops: the source's own, or up to `max_crop_cells`."""
+    if not config.max_crop_cells:
+        return pipeline
+    least = pipeline.min_pixels // pipeline.cell_side_px**2
+    return pipeline.with_budget(min(max(1, least), config.max_crop_cells), config.max_crop_cells)
