@@ -69,6 +69,10 @@ def _value(hint: Any, value: object, where: str) -> Any:
         return value
     if get_origin(hint) is tuple:
         kinds = get_args(hint)
+        if kinds[-1] is Ellipsis:
+            if not isinstance(value, list):
+                raise ConfigError(f"{where} must be a list, got {value!r}")
+            kinds = kinds[:1] * len(value)
         if not isinstance(value, list) or len(value) != len(kinds):
             raise ConfigError(f"{where} must be a list of {len(kinds)} numbers, got {value!r}")
         return tuple(_value(kind, v, where) for kind, v in zip(kinds, value, strict=True))

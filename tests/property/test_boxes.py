@@ -9,6 +9,7 @@ from qzoom.geometry.boxes import (
     Box,
     cells_to_pixels,
     contains,
+    crop_to_cells,
     intersection_over_union,
     pixels_to_cells,
 )
@@ -125,3 +126,24 @@ def test_bad_sizes_are_refused():
         cells_to_pixels((0, 0, 1, 1), (1, 1), (0, 5))
     with pytest.raises(QZoomError, match="at least 1"):
         pixels_to_cells((0, 0, 1, 1), (0, 1), (5, 5))
+
+
+@given(boxes_on_grids(), SIDES_PX, SIDES_PX, MIN_SIDES_PX, CELL_SIDES_PX)
+def test_the_cells_of_a_crop_give_that_crop(drawn, width, height, least, cell_side):
+    box, grid = drawn
+    how = {"reference_cell_side_px": cell_side}
+    crop = cells_to_pixels(box, grid, (width, height), least, **how)
+    found = crop_to_cells(crop, grid, (width, height), least, **how)
+    smallest = min(width / grid[1], height / grid[0])
+    if smallest >= max(least, 2):
+        assert found == box
+    elif smallest >= 2:
+        assert cells_to_pixels(found, grid, (width, height), least, **how) == crop
+    assert contains(pixels_to_cells(crop, grid, (width, height)), found)
+
+
+def test_a_crop_that_no_cells_give_grows_to_whole_cells():
+    assert crop_to_cells((31, 10, 61, 40), (4, 10), (300, 120)) == (1, 0, 3, 2)
+    assert crop_to_cells((30, 10, 60, 40), (4, 10), (300, 120)) == (1, 0, 2, 2)
+    with pytest.raises(QZoomError, match="leaves"):
+        crop_to_cells((30, 10, 400, 40), (4, 10), (300, 120))

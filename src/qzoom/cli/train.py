@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from qzoom.cli.arguments import UsageError, count, existing_file, positive_int
 from qzoom.cli.quiet import hush_libraries
+from qzoom.cli.train_sft import add_sft
 
 if TYPE_CHECKING:
     from qzoom.cli.arguments import Parser
@@ -30,6 +31,7 @@ def add_parser(verbs: argparse._SubParsersAction[Parser]) -> None:
     region = kinds.add_parser("region", help=text, description=text.capitalize() + ".")
     _add_region_options(region)
     region.set_defaults(run=run_region)
+    add_sft(kinds)
 
 
 def run_pretrain(args: argparse.Namespace) -> int:

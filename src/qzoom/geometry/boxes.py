@@ -2,6 +2,7 @@
 
 import math
 import struct
+from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
 from qzoom.errors import QZoomError
@@ -103,6 +104,38 @@ def pixels_to_cells(
     )
 
 
+def crop_to_cells(
+    crop_px_xyxy: Box | tuple[int, int, int, int],
+    grid_hw_cells: tuple[int, int],
+    image_size_px: tuple[int, int],
+    min_side_px: int = 28,
+    *,
+    reference_cell_side_px: int | None = None,
+) -> Box:
+    """Return the box of cells that `cells_to_pixels` turned into a crop: its inverse.
+
+    Where several boxes of cells give the same crop (they are shorter than `min_side_px` and lie at
+    an edge), the longest one. Along an axis where none does, the crop grows to whole cells.
+
+    Args:
+        crop_px_xyxy: Whole source pixels, inside the image and not empty.
+        grid_hw_cells, image_size_px, min_side_px, reference_cell_side_px: As `cells_to_pixels`.
+
+    Raises:
+        QZoomError: If the crop is empty or leaves the image, or a size is below 1.
+    """
+    x1, y1, x2, y2 = crop_px_xyxy
+    cover = pixels_to_cells(crop_px_xyxy, grid_hw_cells, image_size_px)
+    axes = zip(image_size_px, reversed(grid_hw_cells), strict=True)
+    (wide, cols), (high, rows) = [
+        (size, [_scale(edge, size, count, reference_cell_side_px) for edge in range(count + 1)])
+        for size, count in axes
+    ]
+    left, right = _span_of((x1, x2), (cover.x1, cover.x2), cols, wide, min_side_px)
+    top, bottom = _span_of((y1, y2), (cover.y1, cover.y2), rows, high, min_side_px)
+    return Box(left, top, right, bottom)
+
+
 def intersection_over_union(first_xyxy: BoxLike, second_xyxy: BoxLike) -> float:
     """Return the shared area over the joint area, 0.0 to 1.0; both boxes in the same unit.
 
@@ -161,3 +194,20 @@ def _widen(start: float, end: float, limit_px: int, min_side_px: int) -> tuple[i
         if end > limit_px:
             start, end = float(limit_px - min_side_px), float(limit_px)
     return int(max(0.0, start)), int(min(float(limit_px), end))
+
+
+def _span_of(
+    span_px: tuple[int, int],
+    cover: tuple[int, int],
+    edges_px: Sequence[float],
+    limit_px: int,
+    min_side_px: int,
+) -> tuple[int, int]:
+    """Return the longest span of cells within `cover` that shows as `span_px`, or `cover`."""
+    first, last = cover
+    for length in range(last - first, 0, -1):
+        for start in range(first, last - length + 1):
+            edges = edges_px[start], edges_px[start + length]
+            if _widen(*edges, limit_px, min_side_px) == span_px:
+                return start, start + length
+    return cover

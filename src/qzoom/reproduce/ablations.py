@@ -7,14 +7,13 @@ from dataclasses import replace
 from typing import Final
 
 from qzoom.labels.tristate import TriStateRule
+from qzoom.loading import load
 from qzoom.reproduce.attention_boxes import attention_look
 from qzoom.reproduce.measure import measure, summary, zoomed
-from qzoom.reproduce.models import zooming
 from qzoom.reproduce.questions import SmallPrint
 from qzoom.reproduce.region_steps import Variant, preset_of, region, relabelled
 from qzoom.reproduce.settings import ReproduceSettings
 from qzoom.reproduce.workspace import Outcome, Workspace
-from qzoom.train.branch_recipes import BranchSettings
 
 DEPTHS: Final = ((1, 3), (2, 3), (3, 1), (3, 2), (3, 3))
 """(B, R) of Table VI: trunk layers below the branches, layers of a branch."""
@@ -33,7 +32,7 @@ def baseline(settings: ReproduceSettings) -> Variant:
 def depth_variants(settings: ReproduceSettings) -> Iterator[tuple[tuple[int, int], Variant]]:
     """Branches at other places and of other depths."""
     for split, depth in DEPTHS:
-        branches = BranchSettings(split_layer=split, branch_depth=depth)
+        branches = replace(settings.ablation.branches, split_layer=split, branch_depth=depth)
         recipe = replace(settings.ablation, branches=branches)
         yield (split, depth), Variant(f"ablation/depth-{split}-{depth}", "labels", recipe)
 
@@ -53,7 +52,7 @@ def rule_variants(settings: ReproduceSettings) -> Iterator[tuple[TriStateRule, V
 def run_variant(space: Workspace, settings: ReproduceSettings, variant: Variant) -> Outcome:
     """Train one variant and look twice at every question about small print."""
     region(space, settings, variant)
-    model = zooming(space, settings, "trunk", f"{variant.name}/adapter")
+    model = load(space / "trunk", adapter=space / variant.name / "adapter")
     rows = measure(model, zoomed, small_print(settings))
     return summary(rows)
 
@@ -68,7 +67,7 @@ def run_rule(
 
 def attention_thresholded(space: Workspace, settings: ReproduceSettings) -> Outcome:
     """No region network: the answer's own attention gives the box (Table V)."""
-    model = zooming(space, settings, "trunk", f"{BASELINE}/adapter")
+    model = load(space / "trunk", adapter=space / BASELINE / "adapter")
     look = attention_look(model, preset_of(space), settings.labels)
     return summary(measure(model, look, small_print(settings)))
 

@@ -39,8 +39,6 @@ class ReproduceSettings:
     Args:
         region: Training of the region network that goes into the model.
         ablation: The shorter training that all ablations share, their baseline included.
-        max_crop_cells: Budget of crops of the model that is made.
-        roi_threshold: Of the region map, for all models.
     """
 
     amounts: Amounts = field(default_factory=Amounts)
@@ -48,6 +46,4 @@ class ReproduceSettings:
     region: RegionRecipe = field(default_factory=RegionRecipe)
     ablation: RegionRecipe = field(default_factory=RegionRecipe)
     heads_kept: int = 4
-    max_crop_cells: int = 128
-    roi_threshold: float = 0.1
     workers: int = 1

@@ -16,7 +16,16 @@ def markdown(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -
 
 def stages_table(outcome: Outcome) -> str:
     """Table IV: what each stage adds."""
-    header = ("model", "accuracy", "95 %", "visual tokens", "zoomed", "region recall", "small print", "other")
+    header = (
+        "model",
+        "accuracy",
+        "95 %",
+        "visual tokens",
+        "zoomed",
+        "region recall",
+        "small print",
+        "other",
+    )
     rows = [(name, *_measures(row)) for name, row in outcome["rows"].items()]
     return markdown("What each stage adds (Table IV)", header, rows)
 

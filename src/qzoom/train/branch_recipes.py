@@ -18,43 +18,65 @@ def paper_optim() -> OptimSettings:
 
 @dataclass(frozen=True)
 class BranchSettings:
-    """Where branches sit that a plain backbone is given: after B layers, R deep (Table XI)."""
+    """What a plain backbone is given: branches after B layers, R deep (Table XI), and settings.
+
+    Args:
+        split_layer: B; 0 takes two thirds of the layers.
+        branch_depth: R.
+        roi_threshold, max_crop_cells: Of the zoom configuration that is saved with them.
+    """
 
     split_layer: int = 0
     branch_depth: int = 3
+    roi_threshold: float = 0.1
+    max_crop_cells: int = 0
 
 
 @dataclass(frozen=True)
-class RegionRecipe:
-    """Stage 1: the region network on labels.
+class EpochRecipe:
+    """What every training on a fixed set of samples is told.
 
     Args:
-        epochs: Passes over the labels.
-        batch_size: Dialogues of a step.
-        turns: Most questions about one picture trained in one pass.
+        epochs: Passes over the samples.
+        batch_size: Samples of a step.
         warmup_share: Share of the steps in which the learning rate rises.
         bf16: Autocast; weights and optimiser stay as they are.
-        branches: For a plain backbone; `split_layer` 0 takes two thirds of its layers.
     """
 
     seed: int = 0
     epochs: float = 1.0
     batch_size: int = 128
-    turns: int = 1
     warmup_share: float = 0.03
     bf16: bool = True
     save_every: int = 100
     optim: OptimSettings = field(default_factory=paper_optim)
-    branches: BranchSettings = field(default_factory=BranchSettings)
 
     def __post_init__(self) -> None:
-        if not self.epochs > 0 or self.batch_size < 1 or self.turns < 1:
-            raise ConfigError("epochs, batch_size and turns must be above 0")
+        if not self.epochs > 0 or self.batch_size < 1:
+            raise ConfigError("epochs and batch_size must be above 0")
         if not 0 <= self.warmup_share <= 1:
             raise ConfigError(f"warmup_share is {self.warmup_share}; it is a share from 0 to 1")
 
 
-def loop_settings(recipe: RegionRecipe, samples: int, workers: int) -> LoopSettings:
+@dataclass(frozen=True)
+class RegionRecipe(EpochRecipe):
+    """Stage 1: the region network on labels; a sample is a dialogue.
+
+    Args:
+        turns: Most questions about one picture trained in one pass.
+        branches: For a plain backbone.
+    """
+
+    turns: int = 1
+    branches: BranchSettings = field(default_factory=BranchSettings)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.turns < 1:
+            raise ConfigError(f"turns is {self.turns}; it must be above 0")
+
+
+def loop_settings(recipe: EpochRecipe, samples: int, workers: int) -> LoopSettings:
     """Steps and rates of a training on so many samples."""
     steps = max(1, math.ceil(recipe.epochs * samples / recipe.batch_size))
     warmup = max(1, round(recipe.warmup_share * steps))

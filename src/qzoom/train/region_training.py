@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import sys
 from pathlib import Path
 
 import torch
@@ -16,6 +14,7 @@ from qzoom.train.branch_recipes import RegionRecipe, loop_settings
 from qzoom.train.fresh_branches import with_branches
 from qzoom.train.label_index import LabelIndex
 from qzoom.train.loop import run_stage
+from qzoom.train.record import record_training
 from qzoom.train.region_stage import RegionStage
 from qzoom.zoom.model import ZoomModel
 
@@ -51,20 +50,10 @@ def train_region(job: Job) -> Path:
         recipe = read_settings_file(job.recipe, RegionRecipe, "recipe")
     torch.manual_seed(recipe.seed)
     loaded = load(job.model, dtype=job.dtype or "float32", device=job.device)
-    where = recipe.branches
-    model = ZoomModel(with_branches(loaded.checkpoint, where.split_layer, where.branch_depth))
+    model = ZoomModel(with_branches(loaded.checkpoint, **dataclasses.asdict(recipe.branches)))
     index = LabelIndex.open(job.labels, recipe.turns)
     settings = loop_settings(recipe, len(index.dialogues), job.workers)
-    _record(job, recipe, settings.steps)
+    record_training(job.out, vars(job), dataclasses.asdict(recipe), settings.steps)
     stage = RegionStage(model, index, job.images, recipe.batch_size, recipe.seed)
     run_stage(stage, stage.modules, settings, job.out / "region")
     return save_adapter(job.out / "adapter", model.checkpoint)
-
-
-def _record(job: Job, recipe: RegionRecipe, steps: int) -> None:
-    """Print the resolved recipe and keep it beside the training."""
-    content = {"job": vars(job), "recipe": dataclasses.asdict(recipe), "steps": steps}
-    text = json.dumps(content, indent=2, default=str) + "\n"
-    job.out.mkdir(parents=True, exist_ok=True)
-    (job.out / "training.json").write_text(text, encoding="utf-8")
-    sys.stderr.write(text)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from qzoom.backbones.base import Backbone, VisionFeatures
 from qzoom.errors import ImageError
-from qzoom.geometry.boxes import Box, cells_to_pixels
+from qzoom.geometry.boxes import Box, cells_to_pixels, crop_to_cells
 from qzoom.images.crop import crop_px
 from qzoom.images.pipeline import ImagePipeline
 from qzoom.zoom.config import ZoomConfig
@@ -45,6 +45,24 @@ def encode_crop(
     Args:
         box_cells_xyxy: what to cut out, in cells of the source's grid `grid_hw`.
     """
+    found = cut_crop(pipeline, image, box_cells_xyxy, grid_hw, config)
+    if found is None:
+        return None
+    box_px, crop = found
+    pixels = crop_pipeline(pipeline, config)([crop])
+    _, high, wide = (int(n) for n in pixels.image_grid_thw[0].tolist())
+    features = backbone.encode(pixels.pixel_values, pixels.image_grid_thw)[0]
+    return Crop(box_px, (1, high, wide), features)
+
+
+def cut_crop(
+    pipeline: ImagePipeline,
+    image: Image.Image,
+    box_cells_xyxy: Box,
+    grid_hw: tuple[int, int],
+    config: ZoomConfig,
+) -> tuple[Box, Image.Image] | None:
+    """Where a box of cells lies in source pixels and what it shows; None if too thin to encode."""
     box_px = cells_to_pixels(
         box_cells_xyxy,
         grid_hw,
@@ -53,15 +71,28 @@ def encode_crop(
         reference_cell_side_px=pipeline.cell_side_px,
     )
     crop = crop_px(image, box_px)
-    pipeline = crop_pipeline(pipeline, config)
     try:
-        pipeline.grid_thw_for_size(crop.size)
+        crop_pipeline(pipeline, config).grid_thw_for_size(crop.size)
     except ImageError:
         return None
-    pixels = pipeline([crop])
-    _, high, wide = (int(n) for n in pixels.image_grid_thw[0].tolist())
-    features = backbone.encode(pixels.pixel_values, pixels.image_grid_thw)[0]
-    return Crop(box_px, (1, high, wide), features)
+    return box_px, crop
+
+
+def cells_of_crop(
+    pipeline: ImagePipeline,
+    image_size_px: tuple[int, int],
+    crop_px_xyxy: Box | tuple[int, int, int, int],
+    grid_hw: tuple[int, int],
+    config: ZoomConfig,
+) -> Box:
+    """The box of cells behind a crop that `cut_crop` made; any other grows to whole cells."""
+    return crop_to_cells(
+        crop_px_xyxy,
+        grid_hw,
+        image_size_px,
+        config.min_crop_side_px,
+        reference_cell_side_px=pipeline.cell_side_px,
+    )
 
 
 def crop_pipeline(pipeline: ImagePipeline, config: ZoomConfig) -> ImagePipeline:

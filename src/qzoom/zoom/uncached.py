@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from qzoom.backbones.base import Rotary, VisionFeatures, rotate
 from qzoom.zoom.layers import Rows, attention_mask
@@ -50,18 +51,31 @@ class UncachedRun:
         mask = attention_mask(backbone, count, count, rows.valid_bn)
         return cls(parts, layouts, rows, backbone.rotary(rows.position_ids), mask)
 
-    def trunk(self, layers: int, visit: Visit | None = None) -> Tensor:
-        """States of shape `(B, N, H)` that leave the first `layers` trunk layers."""
-        rows, hidden = self.rows, self.rows.hidden_bnh
-        for index, layer in enumerate(self.parts.backbone.layers[:layers]):
+    def trunk(self, layers: int, visit: Visit | None = None, *, recompute: bool = False) -> Tensor:
+        """States of shape `(B, N, H)` that leave the first `layers` trunk layers.
+
+        Args:
+            recompute: Keep only what enters each layer and run it again for its gradients.
+        """
+        hidden = self.rows.hidden_bnh
+        for index in range(layers):
             if visit is not None:
                 visit(index, hidden)
-            hidden = self.through([layer], hidden)
-            if rows.visual_bn is not None and index < len(rows.deepstack):
-                features = rows.deepstack[index].to(hidden.dtype)
-                nothing = torch.zeros_like(hidden)
-                hidden = hidden + nothing.masked_scatter(rows.visual_bn[..., None], features)
+            if recompute:
+                hidden = checkpoint(self._trunk_layer, index, hidden, use_reentrant=False)
+            else:
+                hidden = self._trunk_layer(index, hidden)
         return hidden
+
+    def _trunk_layer(self, index: int, hidden_bnh: Tensor) -> Tensor:
+        """One trunk layer, and the image features that the first ones get after it."""
+        rows = self.rows
+        hidden_bnh = self.through([self.parts.backbone.layers[index]], hidden_bnh)
+        if rows.visual_bn is None or index >= len(rows.deepstack):
+            return hidden_bnh
+        features = rows.deepstack[index].to(hidden_bnh.dtype)
+        nothing = torch.zeros_like(hidden_bnh)
+        return hidden_bnh + nothing.masked_scatter(rows.visual_bn[..., None], features)
 
     def through(self, layers: Iterable[nn.Module], hidden_bnh: Tensor) -> Tensor:
         """States through decoder layers that get no image features."""

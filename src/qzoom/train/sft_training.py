@@ -1,0 +1,65 @@
+"""`qzoom train sft`: samples in, a whole model out."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import torch
+
+from qzoom.checkpoints.save import save_checkpoint
+from qzoom.data.images import ImageFolder
+from qzoom.loading import load
+from qzoom.settings import read_settings_file
+from qzoom.train.branch_recipes import loop_settings
+from qzoom.train.loop import run_stage
+from qzoom.train.record import record_training
+from qzoom.train.sft_recipe import SftRecipe
+from qzoom.train.sft_samples import read_samples
+from qzoom.train.sft_stage import SftStage
+from qzoom.train.sft_weights import settle
+
+
+@dataclasses.dataclass(frozen=True)
+class SftJob:
+    """What to train on what, and where to.
+
+    samples: files of `qzoom label mine`, taken together; model: folder or hub id, None for the
+    embedded one; adapter: branches in place of its own; recipe: a YAML file, None for the paper's.
+    """
+
+    samples: tuple[Path, ...]
+    images: Path
+    out: Path
+    model: str | None = None
+    adapter: Path | None = None
+    recipe: Path | None = None
+    workers: int = 1
+    device: str | None = None
+    dtype: str | None = None
+
+
+def train_sft(job: SftJob) -> Path:
+    """Train the trunk and write the model; a stopped training goes on where it was.
+
+    The branches are written as they were: they read states of the trunk as it was before.
+
+    Returns:
+        folder of the model.
+
+    Raises:
+        QZoomError: for samples, a model or a recipe that cannot be used.
+    """
+    recipe = SftRecipe()
+    if job.recipe is not None:
+        recipe = read_settings_file(job.recipe, SftRecipe, "recipe")
+    images = ImageFolder(job.images)
+    samples = read_samples(job.samples, images)
+    torch.manual_seed(recipe.seed)
+    model = load(job.model, dtype=job.dtype or "float32", device=job.device, adapter=job.adapter)
+    settings = loop_settings(recipe, len(samples), job.workers)
+    record_training(job.out, vars(job), dataclasses.asdict(recipe), settings.steps)
+    stage = SftStage(model, samples, images, recipe)
+    run_stage(stage, stage.modules, settings, job.out / stage.name)
+    settle(model)
+    return save_checkpoint(job.out / "model", model.checkpoint)
