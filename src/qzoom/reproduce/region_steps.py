@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import yaml
 from qzoom.checkpoints.save import save_checkpoint, write_json
 from qzoom.data.images import ImageFolder
 from qzoom.data.jsonl import RecordFile
+from qzoom.data.records import Record
 from qzoom.data.readers.synth import RECORDS_FILE, write_scenes
 from qzoom.labels.boxed import label_boxes
 from qzoom.labels.find_heads import find_heads
@@ -131,3 +133,24 @@ def preset_of(space: Workspace) -> HeadPreset:
 def pool_of(folder: Path) -> QuestionPool:
     """Questions of a folder of scenes."""
     return QuestionPool(RecordFile(folder / RECORDS_FILE), ImageFolder(folder))
+
+
+def limited_pool(folder: Path, count: int) -> QuestionPool:
+    """The first questions of a folder of scenes."""
+    return QuestionPool(FirstTurns(folder / RECORDS_FILE, count), ImageFolder(folder))
+
+
+@dataclass(frozen=True)
+class FirstTurns:
+    """The first records of a file that hold so many questions together."""
+
+    path: Path
+    count: int
+
+    def __iter__(self) -> Iterator[Record]:
+        left = self.count
+        for record in RecordFile(self.path):
+            if left <= 0:
+                return
+            left -= len(record.turns)
+            yield record

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from qzoom.labels.mining import MiningSettings
 from qzoom.labels.region_settings import RegionLabelSettings
-from qzoom.train.branch_recipes import RegionRecipe
+from qzoom.train.branch_recipes import GateRecipe, RegionRecipe
+from qzoom.train.sft_recipe import SftRecipe
 
 
 def _label_settings() -> RegionLabelSettings:
@@ -23,6 +25,8 @@ class Amounts:
         tune_scenes: Scenes for the calibration and the thresholds.
         test_scenes: Scenes of the tables, in a face that training never saw.
         ablation_scenes: Scenes of the ablations, all their questions about small print.
+        rising_questions, crop_questions: Questions of the pool that gate labels are made of, at
+            rising resolutions and by direct and zoomed answers.
     """
 
     train_scenes: int = 1500
@@ -30,6 +34,8 @@ class Amounts:
     tune_scenes: int = 200
     test_scenes: int = 300
     ablation_scenes: int = 150
+    rising_questions: int = 1500
+    crop_questions: int = 6000
 
 
 @dataclass(frozen=True)
@@ -39,11 +45,18 @@ class ReproduceSettings:
     Args:
         region: Training of the region network that goes into the model.
         ablation: The shorter training that all ablations share, their baseline included.
+        mining, sft: Hard samples, and the trunk's training on them.
+        gate, gate_cells: The gate's training, and the resolutions of its labels.
+        heads_kept: Grounding heads whose attention makes the labels.
     """
 
     amounts: Amounts = field(default_factory=Amounts)
     labels: RegionLabelSettings = field(default_factory=_label_settings)
     region: RegionRecipe = field(default_factory=RegionRecipe)
     ablation: RegionRecipe = field(default_factory=RegionRecipe)
+    mining: MiningSettings = field(default_factory=MiningSettings)
+    sft: SftRecipe = field(default_factory=SftRecipe)
+    gate: GateRecipe = field(default_factory=GateRecipe)
+    gate_cells: tuple[int, int, int, int, int, int] = (16, 36, 64, 144, 400, 900)
     heads_kept: int = 4
     workers: int = 1

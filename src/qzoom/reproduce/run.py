@@ -1,0 +1,184 @@
+"""The order of a reproduction: stages, tables, ablations, the finished model."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from qzoom.checkpoints.save import save_checkpoint, write_json
+from qzoom.loading import load
+from qzoom.reproduce import ablations, gate_steps, region_steps, sft_steps
+from qzoom.reproduce.finish import finish
+from qzoom.reproduce.measure import (
+    AnswerRecord,
+    Look,
+    at_double,
+    at_full,
+    difference,
+    direct,
+    from_json,
+    gated,
+    measure,
+    summary,
+    to_json,
+    zoomed,
+)
+from qzoom.reproduce.questions import QuestionSet
+from qzoom.reproduce.region_steps import Variant
+from qzoom.reproduce.settings import ReproduceSettings
+from qzoom.reproduce.workspace import Outcome, Workspace
+from qzoom.zoom.model import ZoomModel
+
+
+class Reproduction:
+    """All steps of one folder; what is done already is read, not done again."""
+
+    def __init__(self, root: Path, settings: ReproduceSettings) -> None:
+        self.space, self.settings = Workspace(root), settings
+        self.space.settings(dataclasses.asdict(settings))
+
+    def run(self) -> Path:
+        """Every stage and table; returns the file of results."""
+        self.stages()
+        results = {
+            "stages": self.stages_table(),
+            "boxes": self.boxes_table(),
+            "depth": self.depth_table(),
+            "rules": self.rules_table(),
+            "gates": self.gates_table(),
+        }
+        path = self.space / "results.json"
+        write_json(path, {"settings": dataclasses.asdict(self.settings), **results})
+        return path
+
+    def stages(self) -> None:
+        """Stages 1, 2, 2.5 and 3 in order."""
+        space, settings = self.space, self.settings
+        space.once("trunk", lambda: region_steps.plain_trunk(space))
+        space.once("draw", lambda: region_steps.draw(space, settings))
+        space.once("heads", lambda: region_steps.heads(space, settings))
+        space.once("labels", lambda: region_steps.labels(space, settings, "trunk", "labels"))
+        first = Variant("region", "labels", settings.region)
+        space.once("region", lambda: region_steps.region(space, settings, first))
+        space.once("answers", lambda: sft_steps.answers(space, "region/adapter"))
+        space.once("mined", lambda: sft_steps.mined(space, settings))
+        space.once("sft", lambda: sft_steps.sft(space, settings, "region/adapter"))
+        again = Variant("refit", "labels", settings.refit)
+        space.once("refit", lambda: region_steps.region(space, settings, again, model="sft/model"))
+        for kind in gate_steps.KINDS:
+            space.once(f"gate-labels-{kind}", lambda kind=kind: self._gate_labels(kind))
+            space.once(f"gate-{kind}", lambda kind=kind: self._gate(kind))
+        space.once("finish", lambda: finish(space, settings))
+
+    def stages_table(self) -> Outcome:
+        """Table IV, and how the finished model compares with looking at everything."""
+        rows = {
+            "direct, coarse": self._rows("direct-coarse", self._base, direct),
+            "direct, double": self._rows("direct-double", lambda: at_double(self._base()), direct),
+            "direct, full": self._rows("direct-full", lambda: at_full(self._base()), direct),
+            "+ region, always": self._rows("region", self._first, zoomed),
+            "+ post-SFT, always": self._rows("post-sft", self._refit, zoomed),
+            "+ gate": self._rows("gated", self._finished, gated()),
+            "direct, full, after post-SFT": self._rows(
+                "direct-full-sft", lambda: at_full(self._finished()), direct
+            ),
+        }
+        full = rows["direct, full"]
+        return {
+            "rows": {name: summary(found) for name, found in rows.items()},
+            "gate_minus_full": difference(rows["+ gate"], full),
+            "gate_minus_always": difference(rows["+ gate"], rows["+ post-SFT, always"]),
+            "gate_minus_full_after_sft": difference(
+                rows["+ gate"], rows["direct, full, after post-SFT"]
+            ),
+        }
+
+    def boxes_table(self) -> Outcome:
+        """Tables V and VII: attention itself, labels from it, labels from drawn boxes."""
+        space, settings = self.space, self.settings
+        base = ablations.baseline(settings)
+        truth = dataclasses.replace(base, name="ablation/truth", labels="labels-truth")
+        found = {
+            "self-distilled labels": self._variant(base),
+            "drawn answer boxes": space.once(
+                "ablation-truth", lambda: ablations.run_truth(space, settings, truth)
+            ),
+            "attention of the answer, thresholded": space.once(
+                "ablation-attention", lambda: ablations.attention_thresholded(space, settings)
+            ),
+        }
+        return found
+
+    def depth_table(self) -> Outcome:
+        """Table VI: where branches sit and how deep they are."""
+        return {
+            f"B {split}, R {depth}": self._variant(variant)
+            for (split, depth), variant in ablations.depth_variants(self.settings)
+        }
+
+    def rules_table(self) -> Outcome:
+        """Table VIII: thresholds of the labels."""
+        space, settings = self.space, self.settings
+        return {
+            f"foreground {rule.foreground_threshold:g}, background {rule.background_threshold:g}": (
+                space.once(
+                    variant.name.replace("/", "-"),
+                    lambda rule=rule, variant=variant: ablations.run_rule(
+                        space, settings, rule, variant
+                    ),
+                )
+            )
+            for rule, variant in ablations.rule_variants(settings)
+        }
+
+    def gates_table(self) -> Outcome:
+        """Figure 9: what a gate is worth, by its labels."""
+        plain = self._rows("after-sft-coarse", self._refit, direct)
+        found = {}
+        for kind in gate_steps.KINDS:
+            rows = self._rows(f"gate-{kind}", lambda kind=kind: self._with_gate(kind), gated(0.0))
+            found[kind] = gate_steps.judged(plain, rows)
+        return found
+
+    def _variant(self, variant: Variant) -> Outcome:
+        space, settings = self.space, self.settings
+        name = variant.name.replace("/", "-")
+        return space.once(name, lambda: ablations.run_variant(space, settings, variant))
+
+    def _rows(self, name: str, model: Any, look: Look) -> list[AnswerRecord]:
+        """Answers to the test questions, asked once."""
+        amounts = self.settings.amounts
+        asked = QuestionSet(amounts.test_scenes, "eval", "heldout")
+        kept = self.space.once(
+            f"rows-{name}", lambda: {"rows": to_json(measure(model(), look, asked))}
+        )
+        return from_json(kept["rows"])
+
+    def _gate_labels(self, kind: Any) -> Outcome:
+        return gate_steps.gate_labels(
+            self.space, self.settings, "sft/model", "refit/adapter", kind
+        )
+
+    def _gate(self, kind: Any) -> Outcome:
+        return gate_steps.gate(
+            self.space, self.settings, "sft/model", "refit/adapter", (kind,), f"gate-{kind}"
+        )
+
+    def _base(self) -> ZoomModel:
+        return load(self.space / "trunk")
+
+    def _first(self) -> ZoomModel:
+        return load(self.space / "trunk", adapter=self.space / "region" / "adapter")
+
+    def _refit(self) -> ZoomModel:
+        return load(self.space / "sft" / "model", adapter=self.space / "refit" / "adapter")
+
+    def _with_gate(self, kind: str) -> ZoomModel:
+        return load(self.space / "sft" / "model", adapter=self.space / f"gate-{kind}" / "adapter")
+
+    def _finished(self) -> ZoomModel:
+        return load(self.space / "qzoom-tiny")
