@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qzoom.cli.arguments import UsageError, count, existing_file, positive_int, share
+from qzoom.cli.label_answers import add_answers
+from qzoom.cli.label_mine import add_mine
 from qzoom.cli.quiet import hush_libraries
 
 if TYPE_CHECKING:
@@ -49,6 +51,8 @@ def add_parser(verbs: argparse._SubParsersAction[Parser]) -> None:
     found.add_argument("--least-hit", type=share, default=0.3, metavar="SHARE")
     found.add_argument("--cells", type=positive_int, default=576, metavar="N")
     found.set_defaults(run=run_heads)
+    add_answers(kinds)
+    add_mine(kinds)
 
 
 def run_region(args: argparse.Namespace) -> int:
