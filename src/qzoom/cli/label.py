@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qzoom.cli import label_relabel
 from qzoom.cli.arguments import UsageError, count, existing_file, positive_int, share
 from qzoom.cli.label_answers import add_answers
 from qzoom.cli.label_mine import add_mine
@@ -53,6 +54,7 @@ def add_parser(verbs: argparse._SubParsersAction[Parser]) -> None:
     found.set_defaults(run=run_heads)
     add_answers(kinds)
     add_mine(kinds)
+    label_relabel.add_parser(kinds)
 
 
 def run_region(args: argparse.Namespace) -> int:

@@ -19,7 +19,7 @@ from qzoom.labels.region import RegionLabeller, RegionSample
 from qzoom.labels.region_settings import RegionLabelSettings
 from qzoom.zoom.model import ZoomModel
 
-_UNREAD = HeadPreset(textual=HeadSet({}), natural=HeadSet({}))
+NO_HEADS = HeadPreset(textual=HeadSet({}), natural=HeadSet({}))
 
 
 def find_heads(
@@ -33,7 +33,7 @@ def find_heads(
         ConfigError: When no turn has a box.
     """
     settings = RegionLabelSettings(layout="native", cells=cells, max_new_tokens=32)
-    labeller = RegionLabeller(model, _UNREAD, settings)
+    labeller = RegionLabeller(model, NO_HEADS, settings)
     boxed = islice(_boxed(records, images, labeller), samples)
     return score_heads(labeller.model.parts, boxed)
 

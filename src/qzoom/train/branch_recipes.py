@@ -18,10 +18,18 @@ def paper_optim() -> OptimSettings:
 
 @dataclass(frozen=True)
 class BranchSettings:
-    """Where branches sit that a plain backbone is given: after B layers, R deep (Table XI)."""
+    """What a plain backbone is given: branches after B layers, R deep (Table XI), and settings.
+
+    Args:
+        split_layer: B; 0 takes two thirds of the layers.
+        branch_depth: R.
+        roi_threshold, max_crop_cells: Of the zoom configuration that is saved with them.
+    """
 
     split_layer: int = 0
     branch_depth: int = 3
+    roi_threshold: float = 0.1
+    max_crop_cells: int = 0
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,7 @@ class RegionRecipe(EpochRecipe):
 
     Args:
         turns: Most questions about one picture trained in one pass.
-        branches: For a plain backbone; `split_layer` 0 takes two thirds of its layers.
+        branches: For a plain backbone.
     """
 
     turns: int = 1

@@ -13,7 +13,7 @@ from qzoom.zoom.config import ZoomConfig
 
 
 def with_branches(
-    checkpoint: LoadedCheckpoint, split_layer: int = 0, branch_depth: int = 3
+    checkpoint: LoadedCheckpoint, split_layer: int = 0, branch_depth: int = 3, **settings: Any
 ) -> LoadedCheckpoint:
     """The checkpoint with both branches, copied from its trunk where it had none.
 
@@ -22,6 +22,7 @@ def with_branches(
     Args:
         split_layer: Trunk layers below the branches; 0 takes two thirds of them, as the paper's
             models do.
+        settings: fields of the `ZoomConfig` in place of its defaults.
 
     Raises:
         ConfigError: When there are fewer than `split_layer + branch_depth` layers.
@@ -44,7 +45,7 @@ def with_branches(
             "reuse_src_pos": True,
         },
         checkpoint.family,
-    )
+    ).with_overrides(**settings)
     language: Any = checkpoint.trunk.get_submodule("model.language_model")
     weight = language.embed_tokens.weight
     add_on = ZoomAddOn(language.config, config).to(weight.device, weight.dtype)

@@ -50,8 +50,7 @@ def train_region(job: Job) -> Path:
         recipe = read_settings_file(job.recipe, RegionRecipe, "recipe")
     torch.manual_seed(recipe.seed)
     loaded = load(job.model, dtype=job.dtype or "float32", device=job.device)
-    where = recipe.branches
-    model = ZoomModel(with_branches(loaded.checkpoint, where.split_layer, where.branch_depth))
+    model = ZoomModel(with_branches(loaded.checkpoint, **dataclasses.asdict(recipe.branches)))
     index = LabelIndex.open(job.labels, recipe.turns)
     settings = loop_settings(recipe, len(index.dialogues), job.workers)
     record_training(job.out, vars(job), dataclasses.asdict(recipe), settings.steps)

@@ -22,7 +22,7 @@ from qzoom.train.loader import Batch
 from qzoom.train.prompt_batch import grids_of, split_flat
 from qzoom.zoom.chat import dialogue_ids
 from qzoom.zoom.config import ZoomConfig
-from qzoom.zoom.crops import cells_of_crop, cut_crop
+from qzoom.zoom.crops import cells_of_crop, crop_pipeline, cut_crop
 from qzoom.zoom.parts import ModelParts
 from qzoom.zoom.prompt import PromptLayout, lay_out, with_crop
 from qzoom.zoom.uncached import UncachedRun
@@ -59,7 +59,8 @@ class Looks:
         found = cut_crop(pipeline, image, box, grid_hw, self._config)
         if found is None:
             raise ImageError(f"crop {crop_px} of {path} is too thin to encode; leave it out")
-        place, _ = self._add((path, pipeline, found[0]), found[1], pipeline)
+        budget = crop_pipeline(pipeline, self._config)
+        place, _ = self._add((path, budget, found[0]), found[1], budget)
         return place, box
 
     def pack(self) -> Batch:

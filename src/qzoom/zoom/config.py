@@ -16,6 +16,13 @@ Mode = Literal["reference"]
 
 _SINK_RULE_OF_FAMILY: Mapping[str, SinkRule] = {"qwen2_5_vl": "corner", "qwen3_vl": "token0"}
 _ONLY_SUPPORTED = {"roi_source": "qk", "roi_loss": "bce", "roi_super_type": "v1"}
+_COUNTS = (
+    "split_layer",
+    "branch_depth",
+    "corner_sink_min_cells",
+    "min_crop_side_px",
+    "max_crop_cells",
+)
 # Settings without a published field are kept together under this one key of config.json.
 _OWN_FIELDS_KEY = "qzoom"
 _OWN_FIELDS = (
@@ -24,6 +31,7 @@ _OWN_FIELDS = (
     "corner_sink_min_cells",
     "blur_sigma",
     "min_crop_side_px",
+    "max_crop_cells",
     "mode",
 )
 
@@ -50,6 +58,8 @@ class ZoomConfig:
         corner_sink_min_cells: "corner" acts only on maps with more cells than this.
         blur_sigma: Standard deviation, in cells, of the 3x3 Gaussian that smooths the map.
         min_crop_side_px: Crop sides are grown to this many source pixels.
+        max_crop_cells: A crop is given at most this many cells; 0 gives it the source's budget, as
+            the reference does.
         mode: "reference" reproduces the published behaviour.
 
     Raises:
@@ -68,6 +78,7 @@ class ZoomConfig:
     corner_sink_min_cells: int = 256
     blur_sigma: float = 1.0
     min_crop_side_px: int = 28
+    max_crop_cells: int = 0
     mode: Mode = "reference"
 
     def __post_init__(self) -> None:
@@ -75,7 +86,7 @@ class ZoomConfig:
             _require(isinstance(getattr(self, name), bool), name, getattr(self, name), "a boolean")
         for name in ("gate_threshold", "roi_threshold", "sink_cutoff", "blur_sigma"):
             object.__setattr__(self, name, _finite_number(name, getattr(self, name)))
-        for name in ("split_layer", "branch_depth", "corner_sink_min_cells", "min_crop_side_px"):
+        for name in _COUNTS:
             _check_count(name, getattr(self, name))
         _require(self.blur_sigma > 0, "blur_sigma", self.blur_sigma, "above 0")
         _require(

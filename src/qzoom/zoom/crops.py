@@ -40,7 +40,7 @@ def encode_crop(
     grid_hw: tuple[int, int],
     config: ZoomConfig,
 ) -> Crop | None:
-    """Cut, resize under the source's own budget and encode; None for a crop too thin to encode.
+    """Cut, resize under the crop's budget and encode; None for a crop too thin to encode.
 
     Args:
         box_cells_xyxy: what to cut out, in cells of the source's grid `grid_hw`.
@@ -49,7 +49,7 @@ def encode_crop(
     if found is None:
         return None
     box_px, crop = found
-    pixels = pipeline([crop])
+    pixels = crop_pipeline(pipeline, config)([crop])
     _, high, wide = (int(n) for n in pixels.image_grid_thw[0].tolist())
     features = backbone.encode(pixels.pixel_values, pixels.image_grid_thw)[0]
     return Crop(box_px, (1, high, wide), features)
@@ -72,7 +72,7 @@ def cut_crop(
     )
     crop = crop_px(image, box_px)
     try:
-        pipeline.grid_thw_for_size(crop.size)
+        crop_pipeline(pipeline, config).grid_thw_for_size(crop.size)
     except ImageError:
         return None
     return box_px, crop
@@ -93,3 +93,11 @@ def cells_of_crop(
         config.min_crop_side_px,
         reference_cell_side_px=pipeline.cell_side_px,
     )
+
+
+def crop_pipeline(pipeline: ImagePipeline, config: ZoomConfig) -> ImagePipeline:
+    """The budget of crops: the source's own, or up to `max_crop_cells`."""
+    if not config.max_crop_cells:
+        return pipeline
+    least = pipeline.min_pixels // pipeline.cell_side_px**2
+    return pipeline.with_budget(min(max(1, least), config.max_crop_cells), config.max_crop_cells)

@@ -87,9 +87,9 @@ def _finish(
 
 
 def _keep(work: Work, ticket: Ticket) -> None:
-    crop, choice, state = ticket.crop, ticket.choice, work.state
-    if not isinstance(crop, Crop) or choice is None or choice.box_cells_xyxy is None:
+    crop, state = ticket.crop, work.state
+    if not isinstance(crop, Crop) or ticket.region is None:
         return
     rows = state.trunk.copy_rows(state.length, state.length + ticket.answered.head_length)
     kept = KeptCrop(crop.box_px_xyxy, crop.grid_thw, crop.grid_hw, rows)
-    state.keep_crop(choice.image_index, choice.box_cells_xyxy, kept)
+    state.keep_crop(*ticket.region, kept)

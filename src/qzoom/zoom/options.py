@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, TypedDict, get_args
 
 from qzoom.errors import ConfigError
+from qzoom.geometry.boxes import BoxLike
 from qzoom.zoom.config import ZoomConfig
 from qzoom.zoom.sampling import Sampling
 
@@ -21,6 +22,8 @@ class AskOptions(TypedDict, total=False):
     zoom: "auto" lets the gate decide (without a gate every question zooms); "never" and "always"
         do not ask it. Where the region network finds nothing the answer is direct all the same.
     gate_threshold, roi_threshold: in place of the model's own; None keeps those.
+    box_xyxy_px: look closer at this part of the first image, in its pixels, x2 and y2 exclusive;
+        neither the gate nor the region network is asked.
     eos_token_id: end tokens in place of the model's own; none at all where empty.
     """
 
@@ -34,6 +37,7 @@ class AskOptions(TypedDict, total=False):
     zoom: Zoom
     gate_threshold: float | None
     roi_threshold: float | None
+    box_xyxy_px: BoxLike | None
     eos_token_id: int | Sequence[int] | None
 
 
@@ -46,6 +50,7 @@ class Options:
     eos_token_ids: frozenset[int]
     zoom: Zoom = "auto"
     stop: tuple[str, ...] = ()
+    box_xyxy_px: BoxLike | None = None
 
 
 def read_options(
@@ -73,6 +78,7 @@ def read_options(
         _as_ids(own_eos if eos is None else eos),
         _zoom(given.get("zoom", "auto"), config),
         _stops(given.get("stop")),
+        _box(given, config),
     )
 
 
@@ -90,6 +96,18 @@ def _zoom(zoom: Zoom, config: ZoomConfig) -> Zoom:
             "use 'auto' or 'never', or load a zooming checkpoint"
         )
     return zoom
+
+
+def _box(given: AskOptions, config: ZoomConfig) -> BoxLike | None:
+    box = given.get("box_xyxy_px")
+    if box is None:
+        return None
+    if not config.enabled or given.get("zoom") == "never":
+        raise ConfigError("box_xyxy_px asks for a closer look; that needs zoom branches and zoom")
+    if len(box) != 4 or not all(isinstance(edge, (int, float)) for edge in box):
+        raise ConfigError(f"box_xyxy_px is {box!r}; give x1, y1, x2, y2 in pixels")
+    x1, y1, x2, y2 = box
+    return x1, y1, x2, y2
 
 
 def _stops(stop: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ rows, a fresh state): rows are appended, then routed.
 from __future__ import annotations
 
 from qzoom.zoom.lanes import direct_lane, zoomed_lane
-from qzoom.zoom.routing import ask_gate, find_regions, take_crop
+from qzoom.zoom.routing import ask_gate, find_regions, given_regions, take_crop
 from qzoom.zoom.tap import Tap, take_tap
 from qzoom.zoom.tickets import Lane, Work
 from qzoom.zoom.timings import Timings
@@ -33,11 +33,14 @@ def prefill(work: Work, timings: Timings) -> list[Lane]:
 
 
 def _route(work: Work, tap: Tap, timings: Timings) -> list[int]:
-    with timings.part("gate"):
-        members = ask_gate(work, tap)
-    if not members:
-        return []
-    with timings.part("region"):
-        members = find_regions(work, tap, members)
+    if work.options.box_xyxy_px is not None:
+        members = given_regions(work)
+    else:
+        with timings.part("gate"):
+            members = ask_gate(work, tap)
+        if not members:
+            return []
+        with timings.part("region"):
+            members = find_regions(work, tap, members)
     with timings.part("crop"):
         return [member for member in members if take_crop(work, work.tickets[member])]

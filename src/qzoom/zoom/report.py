@@ -8,6 +8,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from qzoom.zoom.answer import GenerateOutput, ZoomAnswer
 from qzoom.zoom.requests import Answered, Run
+from qzoom.zoom.tickets import Ticket
 
 
 def answer_of(run: Run, answered: Answered) -> ZoomAnswer:
@@ -21,7 +22,7 @@ def answer_of(run: Run, answered: Answered) -> ZoomAnswer:
         gate_probability=ticket.gate_probability,
         boxes_xyxy_px=[] if crop is None else [(*crop.box_px_xyxy,)],
         heatmap=None if choice is None else choice.heatmap_hw.cpu(),
-        image_index=0 if choice is None else choice.image_index,
+        image_index=_image_index(ticket),
         token_ids=list(answered.token_ids),
         usage={
             "prompt_tokens": ticket.answered.length,
@@ -31,6 +32,12 @@ def answer_of(run: Run, answered: Answered) -> ZoomAnswer:
         },
         timings_s=run.timings.read(),
     )
+
+
+def _image_index(ticket: Ticket) -> int:
+    if ticket.choice is not None:
+        return ticket.choice.image_index
+    return 0 if ticket.region is None else ticket.region[0]
 
 
 def sequences_of(run: Run, input_ids: Tensor, pad_token_id: int) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from qzoom.geometry.boxes import pixels_to_cells
 from qzoom.zoom.branches import RegionBranch
 from qzoom.zoom.crops import Crop, encode_crop
 from qzoom.zoom.gate import gate_probabilities
@@ -58,7 +59,21 @@ def find_regions(work: Work, tap: Tap, members: list[int]) -> list[int]:
         logits_c = region_logits(branch.final, last_h, at, keys)
         grids_hw = ticket.layout.grids_hw
         ticket.choice = choose_region(logits_c, keys, grids_hw, work.options.config)
-    return [member for member in members if work.tickets[member].box_cells_xyxy is not None]
+        box = ticket.choice.box_cells_xyxy
+        ticket.region = None if box is None else (ticket.choice.image_index, box)
+    return [member for member in members if work.tickets[member].region is not None]
+
+
+def given_regions(work: Work) -> list[int]:
+    """Members that are told where to look: the cells that the box touches, of the first picture."""
+    box_px = work.options.box_xyxy_px
+    assert box_px is not None
+    members = [i for i, ticket in enumerate(work.tickets) if ticket.layout.grids_hw]
+    for member in members:
+        ticket = work.tickets[member]
+        grid_hw, size_px = ticket.layout.grids_hw[0], ticket.images[0].size
+        ticket.region = (0, pixels_to_cells(box_px, grid_hw, size_px))
+    return members
 
 
 def _keys_of(
@@ -78,10 +93,8 @@ def _keys_of(
 
 def take_crop(work: Work, ticket: Ticket) -> bool:
     """Encode the region, or find it among those looked at before; False if it is too thin."""
-    choice, parts = ticket.choice, work.parts
-    assert choice is not None
-    assert choice.box_cells_xyxy is not None
-    index, box = choice.image_index, choice.box_cells_xyxy
+    assert ticket.region is not None
+    (index, box), parts = ticket.region, work.parts
     crop: Crop | KeptCrop | None = work.state.kept_crop(index, box) or encode_crop(
         parts.backbone,
         parts.pipeline,

@@ -25,6 +25,7 @@ class Ticket:
 
     images: decoded source pictures, for crops; features: the same, encoded, or nothing where the
         prefix has been computed before.
+    region: which picture to look closer at, and where in its cells.
     final: the prompt as answered, with the crop's block if it zoomed.
     """
 
@@ -33,6 +34,7 @@ class Ticket:
     features: Sequence[VisionFeatures]
     gate_probability: float | None = None
     choice: RegionChoice | None = None
+    region: tuple[int, Box] | None = None
     crop: Crop | KeptCrop | None = None
     final: PromptLayout | None = None
 
@@ -43,8 +45,8 @@ class Ticket:
 
     @property
     def box_cells_xyxy(self) -> Box | None:
-        """Where the region network wants to look, if anywhere."""
-        return None if self.choice is None else self.choice.box_cells_xyxy
+        """Where to look closer, if anywhere."""
+        return None if self.region is None else self.region[1]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Every stage and ablation run in order on procedural data, with its tables."""

@@ -1,0 +1,53 @@
+"""A folder of steps: each is run once, and its outcome kept as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qzoom.errors import ConfigError
+from qzoom.labels.jsonl import write_json
+
+Outcome = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where a reproduction lives; a run that was stopped goes on with the step it was in."""
+
+    root: Path
+
+    def __truediv__(self, name: str) -> Path:
+        return self.root / name
+
+    def once(self, name: str, step: Callable[[], Outcome]) -> Outcome:
+        """The step's outcome, from the last run if it came to its end then."""
+        path = self.root / "steps" / f"{name}.json"
+        if path.is_file():
+            kept: Outcome = json.loads(path.read_text(encoding="utf-8"))
+            return kept
+        sys.stderr.write(f"-- {name}\n")
+        began_s = time.monotonic()
+        outcome = {**step(), "took_s": round(time.monotonic() - began_s, 1)}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, outcome)
+        sys.stderr.write(f"   {name}: {outcome['took_s']:.0f} s\n")
+        return outcome
+
+    def settings(self, wanted: Outcome) -> None:
+        """Keep the settings, or refuse a folder that was begun with others.
+
+        Raises:
+            ConfigError: When they differ.
+        """
+        path = self.root / "settings.json"
+        content = json.loads(json.dumps(wanted))
+        if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != content:
+            raise ConfigError(f"{self.root} was begun with other settings; name another folder")
+        self.root.mkdir(parents=True, exist_ok=True)
+        write_json(path, content)
