@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -35,16 +36,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.mark.parametrize("aligned", [True, False])
+@pytest.mark.parametrize(
+    "fields", [{}, {"align_roi_positions": False}, {"max_crop_cells": 12}], ids=str
+)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_logits_are_those_of_the_engine(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, family: Family, aligned: bool
+    folder: Path, monkeypatch: pytest.MonkeyPatch, family: Family, fields: dict[str, Any]
 ) -> None:
     """Each row of a ragged batch against the same question asked alone, with its answer dictated.
 
     A threshold inside the random maps gives boxes that are smaller than the picture.
     """
-    model = fresh_model(family, align_roi_positions=aligned)
+    model = fresh_model(family, **fields)
     asked = [("0.png", "what is that?", "281"), ("2.png", "which word is on the red sign?", "owl")]
     taught, wanted = [], []
     for look in ("always", "never"):

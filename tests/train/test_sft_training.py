@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from tests.tiny_chat import ANY_REGION, chat_checkpoint, picture
 from tests.train.sft_parts import write_pictures
 
@@ -117,6 +119,15 @@ def test_recipes(tmp_path: Path) -> None:
     paper = loop_settings(SftRecipe(), 7000, 2)
     assert (paper.steps, paper.optim.warmup_steps, paper.optim.adamw_lr) == (110, 3, 1e-6)
     assert (paper.optim.betas, paper.optim.weight_decay) == ((0.9, 0.98), 0.0)
+
+
+def test_the_documented_recipe_is_the_default(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "post_sft.md").read_text()
+    path = tmp_path / "documented.yaml"
+    path.write_text(page.split("```yaml\n")[1].split("```")[0])
+    assert read_settings_file(path, SftRecipe, "recipe") == SftRecipe()
+    named = set(yaml.safe_load(path.read_text()))
+    assert named == {field.name for field in dataclasses.fields(SftRecipe)}
 
 
 def test_samples_keep_their_order_and_what_they_say(folder: Path) -> None:

@@ -24,6 +24,7 @@ from qzoom.errors import ConfigError
 from qzoom.loading import load
 from qzoom.train.loop import run_stage
 from qzoom.train.lora import LoraLinear, LoraSettings
+from qzoom.train.metrics import read_metrics
 from qzoom.train.sft_recipe import SftRecipe
 from qzoom.train.sft_stage import SftStage
 from qzoom.train.sft_weights import settle
@@ -148,6 +149,22 @@ def test_recomputing_layers_changes_no_gradient(
     for name, gradient in kept.items():
         assert gradient is not None, name
         torch.testing.assert_close(recomputed[name], gradient, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("lora", [LoraSettings(), LORA.lora])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_autocast_trains_float32_weights(
+    folder: Path, tmp_path: Path, family: Family, lora: LoraSettings
+) -> None:
+    recipe = dataclasses.replace(RECIPE, bf16=True, recompute=True, lora=lora)
+    stage = stage_of(folder, fresh_model(family), recipe)
+    exact, _ = stage.loss(stage.make_batch(0))
+    run_stage(stage, stage.modules, dataclasses.replace(settings(2), bf16=True), tmp_path)
+    (first, _) = read_metrics(tmp_path / "metrics.jsonl")
+    assert first["loss"] == pytest.approx(float(exact.detach()), rel=0.02)
+    assert first["loss"] != round(float(exact.detach()), 4)
+    kinds = {p.dtype for module in stage.modules.values() for p in module.parameters()}
+    assert kinds == {torch.float32}
 
 
 def test_mistakes_in_a_recipe_are_one_line() -> None:

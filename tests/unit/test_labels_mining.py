@@ -97,6 +97,14 @@ def test_regressions_are_mined_in_the_order_of_the_pool(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "mined.summary.json").read_text()) == summary
 
 
+def test_rows_name_the_budget_of_the_zoomed_look(tmp_path: Path) -> None:
+    inputs = files(tmp_path, 5)
+    (tmp_path / "base.settings.json").write_text('{"max_cells": 448}')
+    (tmp_path / "roi.settings.json").write_text('{"max_cells": 64}')
+    mine(records(5), *inputs, matcher(), tmp_path / "mined.jsonl")
+    assert [each["cells"] for each in mined(tmp_path / "mined.jsonl")] == [64]
+
+
 def test_improvements_are_mixed_in_by_ratio(tmp_path: Path) -> None:
     out, inputs = tmp_path / "mined.jsonl", files(tmp_path, 40)
     half = MiningSettings(improvements=0.5, target="ground_truth")

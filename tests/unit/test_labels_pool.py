@@ -32,6 +32,9 @@ def test_turns_become_questions_with_their_own_ids(folder: ImageFolder) -> None:
     assert next(iter(pool)).images == (folder.root.resolve() / "a.png",)
     answered = QuestionPool(pool.records, folder, answered=True)
     assert [q.id for q in answered] == ["r", "s#0"]
+    first = QuestionPool(pool.records, folder, limit=2)
+    assert (pool.count(), first.count()) == (3, 2)
+    assert [q.id for q in first] == ["r", "s#0"]
 
 
 def test_a_file_of_records_can_be_gone_through_twice(folder: ImageFolder, tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from qzoom.cli import label_relabel
 from qzoom.cli.arguments import UsageError, count, existing_file, positive_int, share
+from qzoom.cli.label_answers import add_answers
+from qzoom.cli.label_mine import add_mine
 from qzoom.cli.quiet import hush_libraries
 
 if TYPE_CHECKING:
@@ -50,6 +52,8 @@ def add_parser(verbs: argparse._SubParsersAction[Parser]) -> None:
     found.add_argument("--least-hit", type=share, default=0.3, metavar="SHARE")
     found.add_argument("--cells", type=positive_int, default=576, metavar="N")
     found.set_defaults(run=run_heads)
+    add_answers(kinds)
+    add_mine(kinds)
     label_relabel.add_parser(kinds)
 
 

@@ -112,16 +112,27 @@ def same_settings(path: Path, settings: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: If `path` was made under other settings.
     """
-    beside = path.with_name(f"{path.stem}.settings.json")
     wanted = json.loads(json.dumps(settings))
+    found = settings_of(path)
+    if found is None:
+        write_json(_beside(path), wanted)
+    else:
+        refuse_other_settings(f"{path} was made", "file", found, wanted)
+
+
+def settings_of(path: Path) -> dict[str, Any] | None:
+    """What `same_settings` stored beside a file; None where there is nothing.
+
+    Raises:
+        LabelError: If it is damaged.
+    """
+    beside = _beside(path)
     if not beside.is_file():
-        write_json(beside, wanted)
-        return
+        return None
     try:
-        found = dict(json.loads(beside.read_text(encoding="utf-8")))
+        return dict(json.loads(beside.read_text(encoding="utf-8")))
     except (ValueError, TypeError, RecursionError):
         raise LabelError(f"{beside} is damaged; delete it along with {path.name}") from None
-    refuse_other_settings(f"{path} was made", "file", found, wanted)
 
 
 def refuse_other_settings(
@@ -138,6 +149,10 @@ def refuse_other_settings(
                 f"{what} with {name}={found.get(name)!r}, not {wanted.get(name)!r}; "
                 f"give another {place} or the same settings"
             )
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.stem}.settings.json")
 
 
 def _decode(line: bytes, path: Path, where: int | str) -> dict[str, Any]:

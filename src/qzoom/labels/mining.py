@@ -13,7 +13,7 @@ from qzoom.errors import ConfigError, LabelError
 from qzoom.labels.answer_rows import AnswerIndex, AnswerRow
 from qzoom.labels.batches import in_batches
 from qzoom.labels.gate_samples import lowest
-from qzoom.labels.jsonl import encode_row, write_json
+from qzoom.labels.jsonl import encode_row, settings_of, write_json
 from qzoom.labels.judge import Decision, JudgeRequest
 from qzoom.labels.judging import CountedJudge
 
@@ -91,7 +91,8 @@ def mine(
         records: The pool; gone through twice, so a one-way iterator will not do.
         base, roi: Answers without and with a crop.
         judge: Decides which of two answers are right.
-        out: JSON lines of id, question, image, kind, target, both texts and the crop's box; beside
+        out: JSON lines of id, question, image, kind, target, both texts, the crop's box and, where
+            `roi` has its settings beside it, the budget it was looked at under, `cells`; beside
             it, ".summary.json" with counts and settings.
         settings: What is mined.
 
@@ -104,6 +105,8 @@ def mine(
     if isinstance(records, Iterator):
         raise LabelError("the pool is gone through twice; give a list or another re-iterable")
     settings = settings or MiningSettings()
+    most_cells = (settings_of(roi) or {}).get("max_cells")
+    budget = {} if most_cells is None else {"cells": most_cells}
     with AnswerIndex(base) as plain, AnswerIndex(roi) as closer:
         found = _judge_all(records, plain, closer, judge, settings)
         kinds = _chosen(found, settings)
@@ -112,7 +115,7 @@ def mine(
                 if record.id in kinds:
                     pair = plain[record.id], closer[record.id]
                     row = _row(record, *pair, kinds[record.id], settings.target)
-                    file.write(encode_row(row))
+                    file.write(encode_row(row | budget))
     summary = {
         "settings": asdict(settings),
         "judge": judge.name,

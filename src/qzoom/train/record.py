@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from qzoom.data.files import replacing
+
 
 def record_training(
     folder: Path, job: Mapping[str, Any], recipe: Mapping[str, Any], steps: int
 ) -> None:
     """Print the resolved recipe and write it to `training.json`."""
     text = json.dumps({"job": job, "recipe": recipe, "steps": steps}, indent=2, default=str) + "\n"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "training.json").write_text(text, encoding="utf-8")
+    with replacing(folder / "training.json", resumable=True) as file:
+        file.write(text.encode())
     sys.stderr.write(text)
