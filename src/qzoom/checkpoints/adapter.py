@@ -7,15 +7,13 @@ A folder with `adapter.json` (which trunk, where the branches sit) and `adapter.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import shutil
 import uuid
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-import torch
 from safetensors import SafetensorError
 
 from qzoom.checkpoints.files import (
@@ -25,6 +23,7 @@ from qzoom.checkpoints.files import (
     tensor_names,
     write_tensors,
 )
+from qzoom.checkpoints.fingerprint import trunk_fingerprint
 from qzoom.checkpoints.inventory import split_tensors
 from qzoom.checkpoints.loaded import LoadedCheckpoint
 from qzoom.checkpoints.reference_format import (
@@ -37,9 +36,6 @@ from qzoom.checkpoints.save import write_json
 from qzoom.checkpoints.trunk import EMBEDDING, empty_add_on, expected_shapes, fill_add_on
 from qzoom.errors import CheckpointError
 from qzoom.zoom.config import ZoomConfig
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 FORMAT: Final = 1
 SETTINGS: Final = "adapter.json"
@@ -125,21 +121,6 @@ def with_adapter(checkpoint: LoadedCheckpoint, folder: str | Path) -> LoadedChec
             stacklevel=3,
         )
     return dataclasses.replace(checkpoint, add_on=add_on, config=config)
-
-
-def trunk_fingerprint(trunk: PreTrainedModel, split_layer: int) -> str:
-    """Tells trunks apart whose branches would read other features: a hash of a sample of weights.
-
-    Taken from the layers below the split in bfloat16, so that the type a trunk is loaded in does
-    not matter.
-    """
-    digest = hashlib.sha256()
-    layers: Any = trunk.get_submodule("model.language_model.layers")
-    for layer in layers[:split_layer]:
-        for weight in (layer.input_layernorm.weight, layer.mlp.down_proj.weight[0]):
-            sample = weight.detach().to(torch.bfloat16).cpu().view(torch.int16)
-            digest.update(sample.numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _settings(checkpoint: LoadedCheckpoint, revision: str | None) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from qzoom.data.images import ImageFolder
@@ -46,6 +47,7 @@ class QuestionPool:
         records: Anything that starts anew when iterated, such as `RecordFile`.
         folder: Root of the records' images.
         answered: Leave out questions whose answer is not known.
+        limit: Questions at most, the first ones; None for all.
 
     Raises:
         LabelError: For a one-way iterator: every stage goes through its pool more than once.
@@ -54,12 +56,20 @@ class QuestionPool:
     records: Iterable[Record]
     folder: ImageFolder
     answered: bool = False
+    limit: int | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.records, Iterator):
             raise LabelError("a pool is gone through more than once; give a list or a RecordFile")
 
     def __iter__(self) -> Iterator[PoolQuestion]:
+        return islice(self._questions(), self.limit)
+
+    def count(self) -> int:
+        """Questions there are; goes through the records once."""
+        return sum(1 for _ in self)
+
+    def _questions(self) -> Iterator[PoolQuestion]:
         for record in self.records:
             for turn, asked in enumerate(record.turns):
                 if self.answered and not asked.answers:
