@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass, field
 
 from qzoom.errors import ConfigError
+from qzoom.labels.gate_samples import GateDraw
 from qzoom.train.loop import LoopSettings
 from qzoom.train.optim import OptimSettings
 
@@ -25,22 +26,21 @@ class BranchSettings:
 
 
 @dataclass(frozen=True)
-class RegionRecipe:
-    """Stage 1: the region network on labels.
+class BranchRecipe:
+    """What the trainings of both branches share.
 
     Args:
         epochs: Passes over the labels.
-        batch_size: Dialogues of a step.
-        turns: Most questions about one picture trained in one pass.
+        batch_size: Samples of a step.
         warmup_share: Share of the steps in which the learning rate rises.
         bf16: Autocast; weights and optimiser stay as they are.
+        save_every: Steps between two states.
         branches: For a plain backbone; `split_layer` 0 takes two thirds of its layers.
     """
 
     seed: int = 0
     epochs: float = 1.0
     batch_size: int = 128
-    turns: int = 1
     warmup_share: float = 0.03
     bf16: bool = True
     save_every: int = 100
@@ -48,13 +48,48 @@ class RegionRecipe:
     branches: BranchSettings = field(default_factory=BranchSettings)
 
     def __post_init__(self) -> None:
-        if not self.epochs > 0 or self.batch_size < 1 or self.turns < 1:
-            raise ConfigError("epochs, batch_size and turns must be above 0")
+        for name in ("epochs", "batch_size", "save_every"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be above 0")
         if not 0 <= self.warmup_share <= 1:
             raise ConfigError(f"warmup_share is {self.warmup_share}; it is a share from 0 to 1")
 
 
-def loop_settings(recipe: RegionRecipe, samples: int, workers: int) -> LoopSettings:
+@dataclass(frozen=True)
+class RegionRecipe(BranchRecipe):
+    """Stage 1: the region network on dialogues about pictures.
+
+    Args:
+        turns: Most questions about one picture trained in one pass.
+    """
+
+    turns: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.turns < 1:
+            raise ConfigError(f"turns is {self.turns}; it must be above 0")
+
+
+@dataclass(frozen=True)
+class GateRecipe(BranchRecipe):
+    """Stage 3: the gate on looks drawn anew each epoch; shares as in `GateDraw`."""
+
+    wrong_share: float = GateDraw.wrong_share
+    near_step: int = GateDraw.near_step
+    easy_per_hard: float = GateDraw.easy_per_hard
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _ = self.draw  # checks its numbers
+
+    @property
+    def draw(self) -> GateDraw:
+        """How looks are drawn."""
+        return GateDraw(self.seed, self.wrong_share, self.near_step, self.easy_per_hard)
+
+
+def loop_settings(recipe: BranchRecipe, samples: int, workers: int) -> LoopSettings:
     """Steps and rates of a training on so many samples."""
     steps = max(1, math.ceil(recipe.epochs * samples / recipe.batch_size))
     warmup = max(1, round(recipe.warmup_share * steps))

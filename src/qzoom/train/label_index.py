@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from random import Random
 from typing import Any
 
 from safetensors import safe_open
@@ -16,6 +15,7 @@ from torch import Tensor
 from qzoom.errors import CheckpointError
 from qzoom.labels.region_settings import RegionLabelSettings, settings_from_json
 from qzoom.labels.store import read_settings
+from qzoom.train.epochs import epoch_places
 
 
 @dataclass(frozen=True)
@@ -78,15 +78,8 @@ class LabelIndex:
 
     def batch(self, step: int, size: int, seed: int) -> list[Dialogue]:
         """The dialogues of one step: every one once an epoch, each epoch in its own order."""
-        places = range(step * size, (step + 1) * size)
-        total = len(self.dialogues)
-        orders = {epoch: self._order(epoch, seed) for epoch in {p // total for p in places}}
-        return [self.dialogues[orders[place // total][place % total]] for place in places]
-
-    def _order(self, epoch: int, seed: int) -> list[int]:
-        order = list(range(len(self.dialogues)))
-        Random(f"region/{seed}/{epoch}").shuffle(order)
-        return order
+        places = epoch_places(step, size, len(self.dialogues), f"region/{seed}")
+        return [self.dialogues[place] for _, place in places]
 
 
 def _teaching_rows(folder: Path) -> Iterator[LabelledTurn]:
