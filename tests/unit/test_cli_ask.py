@@ -108,7 +108,8 @@ def test_plain_answer(model, picture, capsys):
     assert out == "a red bus\n"
     assert err == ""
     assert model.images[0].size == (60, 40)
-    defaults = {"max_new_tokens": 64, "zoom": "auto", "gate_threshold": None, "roi_threshold": None}
+    thresholds = {"effort": None, "gate_threshold": None, "roi_threshold": None}
+    defaults = {"max_new_tokens": 64, "zoom": "auto", **thresholds}
     assert model.calls == [
         ("load", None, {"adapter": None, "dtype": None, "device": None}),
         ("ask", "what is it?", {**defaults, "stream": False}),

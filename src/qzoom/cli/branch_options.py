@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from qzoom.cli.arguments import count, existing_file
+from qzoom.cli.arguments import check_folder, count, existing_file
 from qzoom.cli.quiet import hush_libraries
 
 
@@ -38,6 +38,7 @@ def run_branch(args: argparse.Namespace, branch: str, labels: Any) -> int:
     Args:
         branch: "region" or "gate".
     """
+    check_folder(args.out)
     hush_libraries()
     names = ("images", "out", "model", "recipe", "workers", "device", "dtype", "adapter")
     options = {name: getattr(args, name) for name in names}

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qzoom.cli.arguments import existing_file, positive_int, share
-from qzoom.cli.quiet import hush_libraries
 
 if TYPE_CHECKING:
     from qzoom.labels.answers import AnswerRun
@@ -59,7 +58,6 @@ def open_pool(args: argparse.Namespace) -> QuestionPool:
 
 def open_model(args: argparse.Namespace) -> ZoomModel:
     """The model under the budget of the coarse look."""
-    hush_libraries()
     model: ZoomModel = import_module("qzoom.loading").load(
         args.model, adapter=args.adapter, device=args.device, dtype=args.dtype
     )

@@ -8,7 +8,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from qzoom.cli.arguments import UsageError, positive_int
+from qzoom.cli.arguments import UsageError, check_folder, positive_int
 from qzoom.cli.data_options import (
     add_answer_options,
     add_data_options,
@@ -17,6 +17,7 @@ from qzoom.cli.data_options import (
     open_pool,
     say,
 )
+from qzoom.cli.quiet import hush_libraries
 
 if TYPE_CHECKING:
     from qzoom.cli.arguments import Parser
@@ -50,6 +51,7 @@ def add_parser(kinds: argparse._SubParsersAction[Parser]) -> None:
 def run(args: argparse.Namespace) -> int:
     """Answer, judge and write; print the counts. A run that was stopped goes on."""
     _check(args)
+    hush_libraries()
     labels: Any = import_module("qzoom.labels.gate_labels")
     rules: Any = import_module("qzoom.labels.consistency").RULES
     plan = labels.GateLabelPlan(
@@ -70,5 +72,4 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("--cells has no effect with --labels crop-fix; give --max-cells instead")
     if args.labels != "crop-fix" and args.max_cells:
         raise UsageError(f"--max-cells has no effect with --labels {args.labels}; give --cells")
-    if args.out.exists() and not args.out.is_dir():
-        raise UsageError(f"--out {args.out} is a file; name a folder")
+    check_folder(args.out)

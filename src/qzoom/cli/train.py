@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qzoom.cli import train_gate
-from qzoom.cli.arguments import UsageError, count, existing_file, positive_int
+from qzoom.cli.arguments import check_folder, count, existing_file, positive_int
 from qzoom.cli.branch_options import add_branch_options, run_branch
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def add_parser(verbs: argparse._SubParsersAction[Parser]) -> None:
 
 def run_pretrain(args: argparse.Namespace) -> int:
     """Hand over to `qzoom.train.pretrain`, which resumes what is in the folder."""
-    _check_folder(args.out)
+    check_folder(args.out)
     pretrain = import_module("qzoom.train.pretrain")
     code: int | None = pretrain.main(args)
     return code or 0
@@ -70,8 +70,3 @@ def _add_pretrain_options(parser: argparse.ArgumentParser) -> None:
         "--workers", type=count, metavar="N", help="processes that draw pictures (0: none)"
     )
     parser.add_argument("--threads", type=positive_int, metavar="N", help="threads of torch")
-
-
-def _check_folder(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"--out {folder} is a file; name a folder")

@@ -18,6 +18,7 @@ from qzoom.settings import read_settings_file
 from qzoom.train.branch_recipes import BranchRecipe, loop_settings
 from qzoom.train.fresh_branches import with_branches
 from qzoom.train.loop import Stage, run_stage
+from qzoom.zoom.effort import EffortThresholds
 from qzoom.zoom.model import ZoomModel
 
 L = TypeVar("L")
@@ -86,7 +87,10 @@ def train_branch(
     settings = loop_settings(recipe, samples, job.workers)
     _record(job, recipe, settings.steps)
     run_stage(stage, stage.modules, settings, job.out / stage.name)
-    return save_adapter(job.out / "adapter", model.checkpoint)
+    # Levels of effort were chosen for the branches as they were.
+    config = dataclasses.replace(model.config, effort_thresholds=EffortThresholds())
+    checkpoint = dataclasses.replace(model.checkpoint, config=config)
+    return save_adapter(job.out / "adapter", checkpoint)
 
 
 def _record(job: Job[L], recipe: BranchRecipe, steps: int) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from qzoom.errors import ConfigError
+from qzoom.zoom.effort import EffortThresholds
 
 Family = Literal["qwen3_vl", "qwen2_5_vl"]
 SinkRule = Literal["none", "corner", "token0"]
@@ -25,6 +26,7 @@ _OWN_FIELDS = (
     "blur_sigma",
     "min_crop_side_px",
     "mode",
+    "effort_thresholds",
 )
 
 
@@ -51,6 +53,8 @@ class ZoomConfig:
         blur_sigma: Standard deviation, in cells, of the 3x3 Gaussian that smooths the map.
         min_crop_side_px: Crop sides are grown to this many source pixels.
         mode: "reference" reproduces the published behaviour.
+        effort_thresholds: Gate thresholds by level of effort, as 'qzoom calibrate' chose them for
+            these very branches; none where it did not.
 
     Raises:
         ConfigError: If a value has the wrong type or lies out of range.
@@ -69,6 +73,7 @@ class ZoomConfig:
     blur_sigma: float = 1.0
     min_crop_side_px: int = 28
     mode: Mode = "reference"
+    effort_thresholds: Mapping[str, float] = field(default_factory=EffortThresholds)
 
     def __post_init__(self) -> None:
         for name in ("enabled", "gate_enabled", "align_roi_positions"):
@@ -82,6 +87,9 @@ class ZoomConfig:
             self.sink_rule in get_args(SinkRule), "sink_rule", self.sink_rule, _one_of(SinkRule)
         )
         _require(self.mode in get_args(Mode), "mode", self.mode, _one_of(Mode))
+        object.__setattr__(self, "effort_thresholds", EffortThresholds(self.effort_thresholds))
+        if self.effort_thresholds and not self.gate_enabled:
+            raise ConfigError("effort_thresholds needs gate_enabled: its levels are the gate's")
         if self.enabled:
             _require(self.split_layer > 0, "split_layer", self.split_layer, "at least 1")
             _require(self.branch_depth > 0, "branch_depth", self.branch_depth, "at least 1")
@@ -120,6 +128,8 @@ class ZoomConfig:
         if not self.enabled:
             return {"enable_twig": False}
         own = {name: getattr(self, name) for name in _OWN_FIELDS}
+        levels = dict(own.pop("effort_thresholds"))
+        own |= {"effort_thresholds": levels} if levels else {}
         return {
             "enable_twig": True,
             "twig_K": self.split_layer,

@@ -8,6 +8,7 @@ from typing import Literal, TypedDict, get_args
 
 from qzoom.errors import ConfigError
 from qzoom.zoom.config import ZoomConfig
+from qzoom.zoom.effort import EffortLevel, EffortThresholds
 from qzoom.zoom.sampling import Sampling
 
 Zoom = Literal["auto", "never", "always"]
@@ -20,6 +21,8 @@ class AskOptions(TypedDict, total=False):
     stop: text that ends the answer and is no part of it; one string or several.
     zoom: "auto" lets the gate decide (without a gate every question zooms); "never" and "always"
         do not ask it. Where the region network finds nothing the answer is direct all the same.
+    effort: "low", "medium" or "high": a gate threshold that 'qzoom calibrate' stored in the
+        checkpoint; None keeps the model's own.
     gate_threshold, roi_threshold: in place of the model's own; None keeps those.
     eos_token_id: end tokens in place of the model's own; none at all where empty.
     """
@@ -32,6 +35,7 @@ class AskOptions(TypedDict, total=False):
     seed: int | None
     stop: str | Sequence[str] | None
     zoom: Zoom
+    effort: EffortLevel | None
     gate_threshold: float | None
     roi_threshold: float | None
     eos_token_id: int | Sequence[int] | None
@@ -57,8 +61,9 @@ def read_options(
         own_eos: the model's end tokens.
 
     Raises:
-        ConfigError: for an unknown option or a value out of range, and for zoom="always" where
-            the checkpoint is a plain backbone.
+        ConfigError: for an unknown option or a value out of range, for zoom="always" where the
+            checkpoint is a plain backbone, and for an effort beside a gate threshold or where the
+            checkpoint has no levels.
     """
     unknown = sorted(set(given) - set(AskOptions.__annotations__))
     if unknown:
@@ -67,7 +72,7 @@ def read_options(
     eos = given.get("eos_token_id")
     return Options(
         config.with_overrides(
-            gate_threshold=given.get("gate_threshold"), roi_threshold=given.get("roi_threshold")
+            gate_threshold=_gate_threshold(given, config), roi_threshold=given.get("roi_threshold")
         ),
         _sampling(given),
         _as_ids(own_eos if eos is None else eos),
@@ -79,6 +84,17 @@ def read_options(
 def _sampling(given: AskOptions) -> Sampling:
     names = Sampling.__dataclass_fields__
     return Sampling(**{name: value for name, value in given.items() if name in names})  # type: ignore[arg-type]
+
+
+def _gate_threshold(given: AskOptions, config: ZoomConfig) -> float | None:
+    effort, threshold = given.get("effort"), given.get("gate_threshold")
+    if effort is None:
+        return threshold
+    if threshold is not None:
+        raise ConfigError(
+            f"effort={effort!r} and gate_threshold={threshold!r} both say when to zoom; give one"
+        )
+    return EffortThresholds(config.effort_thresholds).of(effort)
 
 
 def _zoom(zoom: Zoom, config: ZoomConfig) -> Zoom:
