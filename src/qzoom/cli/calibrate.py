@@ -65,7 +65,7 @@ def _table(report: CalibrationReport) -> str:
     for name, point in points.items():
         low, high = point.accuracy_95
         lines.append(
-            f"{name:<8} {point.threshold:>9.4f} {point.accuracy:>6.3f}  {low:.3f}-{high:.3f}   "
+            f"{name:<8} {point.threshold:>9.4g} {point.accuracy:>6.3f}  {low:.3f}-{high:.3f}   "
             f"{point.zoomed:>6.2f}"
         )
     return "\n".join(lines) + "\n"

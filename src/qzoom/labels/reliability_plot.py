@@ -13,8 +13,8 @@ from qzoom.labels.calibration_report import CalibrationReport, Reliability
 PICTURES: Final = ("reliability.png", "reliability.svg")
 
 # Two colours of Okabe and Ito that every kind of colour vision tells apart; markers differ too.
-_BEFORE: Final = {"color": "#D55E00", "marker": "o", "linestyle": "--"}
-_AFTER: Final = {"color": "#0072B2", "marker": "s", "linestyle": "-"}
+_BEFORE: Final = {"color": "#D55E00", "marker": "o"}
+_AFTER: Final = {"color": "#0072B2", "marker": "s"}
 
 
 def require_matplotlib() -> Any:
@@ -45,21 +45,25 @@ def save_reliability(report: CalibrationReport, folder: Path) -> None:
 def _draw(matplotlib: Any, report: CalibrationReport) -> Any:
     figure = matplotlib.figure.Figure(figsize=(6, 6.6), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    upper.plot((0, 1), (0, 1), color="0.6", linewidth=1, label="says what is so")
+    upper.plot((0, 1), (0, 1), color="0.6", linewidth=1, label="calibrated")
     named = (
-        (report.before, f"gate, ECE {report.before.ece:.3f}", _BEFORE),
-        (report.after, f"temperature {report.temperature:.2f}, ECE {report.after.ece:.3f}", _AFTER),
+        (report.before, f"gate: ECE {report.before.ece:.3f}", _BEFORE),
+        (
+            report.after,
+            f"at temperature {report.temperature:.2f}: ECE {report.after.ece:.3f}",
+            _AFTER,
+        ),
     )
     for place, (reliability, label, style) in enumerate(named):
         _points(upper, reliability, label, style)
         _counts(lower, reliability, place, style["color"])
     upper.set(
-        xlim=(0, 1),
-        ylim=(0, 1),
+        xlim=(-0.02, 1.02),
+        ylim=(-0.02, 1.02),
         ylabel="share that a crop mended (95 % interval)",
-        title=f"Gate on {_labelled(report.before)} held-out questions, AUROC {report.auroc:.3f}",
     )
-    upper.legend(loc="upper left", frameon=False)
+    title = f"{_labelled(report.before)} held-out questions, AUROC {report.auroc:.3f}"
+    figure.legend(loc="outside upper center", ncols=3, frameon=False, title=title)
     lower.set(xlabel="probability that a crop mends the answer", ylabel="questions")
     for axes in (upper, lower):
         axes.grid(color="0.92")
@@ -79,7 +83,8 @@ def _points(axes: Any, reliability: Reliability, label: str, style: dict[str, st
         so.append(own.share_positive)
         below.append(max(0.0, own.share_positive - low))
         above.append(max(0.0, high - own.share_positive))
-    axes.errorbar(said, so, (below, above), label=label, capsize=2, markersize=5, **style)
+    form = {"linestyle": "none", "capsize": 2, "markersize": 6, "elinewidth": 1}
+    axes.errorbar(said, so, (below, above), label=label, **form, **style)
 
 
 def _counts(axes: Any, reliability: Reliability, place: int, color: str) -> None:
