@@ -142,6 +142,16 @@ def test_a_stopped_training_goes_on_with_the_same_losses(
     assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
 
 
+def test_levels_of_effort_end_with_the_gate_they_were_chosen_for(
+    folder: Path, tmp_path: Path
+) -> None:
+    levels = chat_checkpoint("qwen3_vl", effort_thresholds={"low": 0.4})
+    save_adapter(tmp_path / "calibrated", levels)
+    trained = train_gate(job(folder, tmp_path, adapter=tmp_path / "calibrated"))
+    config = qzoom.load(folder / "plain", adapter=trained).config
+    assert config == dataclasses.replace(levels.config, effort_thresholds={})
+
+
 def test_looks_are_balanced_and_drawn_anew_each_epoch(tmp_path: Path) -> None:
     gate = write(tmp_path / "gate.jsonl", rows(30, 8))
     fix = write(tmp_path / "fix.jsonl", [CropFixRow("hard31", "0.png", "what?", (16, 36), 1)])
@@ -173,7 +183,11 @@ def test_what_cannot_be_trained_says_so(folder: Path, tmp_path: Path) -> None:
             RegionRecipe(**{name: value})  # type: ignore[arg-type]
 
 
-def test_the_recipe_is_the_papers(tmp_path: Path) -> None:
+def test_the_recipe_is_the_papers_and_the_page_shows_its_defaults(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/gate.md").read_text()
+    (tmp_path / "page.yaml").write_text(page.split("```yaml\n")[1].split("```")[0])
+    shown = read_settings_file(tmp_path / "page.yaml", GateRecipe, "recipe")
+    assert dataclasses.replace(shown, branches=GateRecipe().branches) == GateRecipe()
     (tmp_path / "r.yaml").write_text("easy_per_hard: 2")
     recipe = read_settings_file(tmp_path / "r.yaml", GateRecipe, "recipe")
     assert recipe.draw == GateDraw(easy_per_hard=2)
