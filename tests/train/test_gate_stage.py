@@ -19,11 +19,11 @@ from qzoom.train.optim import OptimSettings
 from qzoom.zoom.model import ZoomModel
 
 SAMPLES = [
-    GateLook("0.png", "what is that?", 1, 36),
+    GateLook("0.png", "what is that?", 1, (36, 36)),
     GateLook("1.png", "what is that?", 1),
-    GateLook("0.png", "which word is on the red sign?", 0, 20),
+    GateLook("0.png", "which word is on the red sign?", 0, (20, 20)),
     GateLook("1.png", "which word is on the red sign?", 0),
-    GateLook("1.png", "how many signs are there?", IGNORE, 49),
+    GateLook("1.png", "how many signs are there?", IGNORE, (49, 49)),
 ]
 SETTINGS = LoopSettings(
     steps=12,

@@ -14,9 +14,10 @@ import qzoom
 from qzoom.checkpoints.save import save_checkpoint
 from qzoom.errors import ConfigError
 from qzoom.settings import read_settings_file
+from qzoom.train.branch_job import Job
 from qzoom.train.branch_recipes import RegionRecipe, loop_settings
 from qzoom.train.fresh_branches import with_branches
-from qzoom.train.region_training import Job, train_region
+from qzoom.train.region_training import train_region
 from qzoom.zoom.config import ZoomConfig
 
 RECIPE = (
@@ -82,5 +83,5 @@ def test_steps_and_warm_up() -> None:
     assert settings.optim.adamw_lr == 1e-4
     with pytest.raises(ConfigError, match="warmup_share is 3"):
         RegionRecipe(warmup_share=3)
-    with pytest.raises(ConfigError, match="must be above 0"):
+    with pytest.raises(ConfigError, match="epochs is 0; it must be above 0"):
         RegionRecipe(epochs=0)

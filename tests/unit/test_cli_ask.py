@@ -108,7 +108,8 @@ def test_plain_answer(model, picture, capsys):
     assert out == "a red bus\n"
     assert err == ""
     assert model.images[0].size == (60, 40)
-    defaults = {"max_new_tokens": 64, "zoom": "auto", "gate_threshold": None, "roi_threshold": None}
+    thresholds = {"effort": None, "gate_threshold": None, "roi_threshold": None}
+    defaults = {"max_new_tokens": 64, "zoom": "auto", **thresholds}
     assert model.calls == [
         ("load", None, {"adapter": None, "dtype": None, "device": None}),
         ("ask", "what is it?", {**defaults, "stream": False}),
@@ -123,6 +124,8 @@ def test_options_arrive(model, picture):
     assert model.calls[0] == ("load", "m", {"adapter": "a", "dtype": "float32", "device": "cpu"})
     asked = model.calls[1][2]
     assert (asked["max_new_tokens"], asked["gate_threshold"], asked["roi_threshold"]) == (5, 0.5, 0)
+    assert main(["ask", picture, "q", "--effort", "low"]) == 0
+    assert model.calls[-1][2]["effort"] == "low"
     assert main(["ask", picture, "q", "--direct"]) == 0
     assert model.calls[-1][2]["zoom"] == "never"
 
@@ -185,6 +188,9 @@ def test_stdin_needs_a_pipe(model, terminal, monkeypatch, capsys):
         (["{picture}", "q", "--max-new-tokens", "1e3"], "at least 1, got '1e3'"),
         (["{picture}", "q", "--gate", "0.5"], "unrecognized arguments: --gate"),
         (["{picture}", "q", "--direct", "--roi-threshold", "0.1"], "no effect with --direct"),
+        (["{picture}", "q", "--direct", "--effort", "low"], "--effort has no effect with --direct"),
+        (["{picture}", "q", "--effort", "low", "--gate-threshold", "0"], "give one"),
+        (["{picture}", "q", "--effort", "some"], "invalid choice: 'some'"),
         (["{picture}", "q", "--dtype", "int8"], "invalid choice: 'int8'"),
     ],
 )

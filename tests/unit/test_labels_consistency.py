@@ -8,10 +8,9 @@ from hypothesis import strategies as st
 
 from qzoom.errors import LabelError
 from qzoom.labels.consistency import (
+    VERDICTS,
     Trajectory,
     TrajectoryVerdict,
-    count_verdicts,
-    judge_trajectories,
     judge_trajectory,
     reference_rule,
     strict_rule,
@@ -82,16 +81,10 @@ def test_a_step_is_kept_and_nothing_else(held: list[bool]) -> None:
             assert verdict.wrong == wrong
 
 
-def test_counts() -> None:
-    trajectories = [of("owl", "owl", "owl"), of("cat", "owl", "owl"), of("owl", "owl", "cat")]
-    verdicts = [verdict for _, verdict in judge_trajectories(trajectories)]
-    assert count_verdicts(verdicts) == {
-        "easy": 1,
-        "hard": 1,
-        "top disagrees": 1,
-        "top is wrong": 0,
-        "no step": 0,
-    }
+def test_every_verdict_has_a_name_to_be_counted_by() -> None:
+    answers = [("owl",) * 3, ("cat", "owl", "owl"), ("owl", "owl", "cat"), ("cat",) * 3]
+    verdicts = [judge_trajectory(of(*each)) for each in [*answers, ("owl", "cat", "owl", "owl")]]
+    assert tuple(verdict.name for verdict in verdicts) == VERDICTS
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,15 @@ from collections import Counter
 import pytest
 
 from qzoom.errors import ConfigError
-from qzoom.labels.consistency import Trajectory, judge_trajectories, judge_trajectory
+from qzoom.labels.consistency import Trajectory, judge_trajectory, strict_rule
 from qzoom.labels.gate_samples import (
     GateDraw,
+    GateSample,
     crop_fix_label,
+    draw_naive,
     draw_sample,
-    gate_samples,
     kept_ids,
-    naive_samples,
+    naive_labels,
 )
 from qzoom.labels.tristate import IGNORE
 
@@ -80,26 +81,28 @@ def test_balance_keeps_all_hard_and_a_choice_of_easy_ones() -> None:
 
 def test_samples_depend_on_seed_epoch_and_id_alone() -> None:
     pool = [trajectory(f"q{i}", i % 5) for i in range(60)]
-    judged = list(judge_trajectories(pool))
-    kept = kept_ids((one.id, verdict.outcome) for one, verdict in judged)
-    first = list(gate_samples(judged, kept))
-    assert first == list(gate_samples(judged, kept))
-    assert {s.id for s in first} == kept
-    assert [s.id for s in first] == [one.id for one in pool if one.id in kept]
-    assert set(first) == set(gate_samples(reversed(judged), kept))
-    assert first != list(gate_samples(judged, kept, epoch=1))
-    assert first != list(gate_samples(judged, kept, draw=GateDraw(seed=1)))
+
+    def all_of(pool: list[Trajectory], epoch: int = 0, seed: int = 0) -> set[GateSample]:
+        draw = GateDraw(seed=seed)
+        return {draw_sample(one, judge_trajectory(one), epoch, draw) for one in pool}
+
+    first = all_of(pool)
+    assert len({sample.id for sample in first}) == 60
+    assert first == all_of(pool[::-1])
+    assert first != all_of(pool, epoch=1)
+    assert first != all_of(pool, seed=1)
 
 
-def test_naive_labels_say_whether_one_answer_was_right() -> None:
-    pool = [trajectory(f"q{i}", 2) for i in range(100)]
-    samples = list(naive_samples(pool))
-    assert {s.cells for s in samples} == set(CELLS[:-2])
-    assert all(s.label == (s.cells < CELLS[2]) for s in samples)
+def test_naive_labels_say_whether_each_answer_was_right() -> None:
+    one = trajectory("q", 2)
+    labels = naive_labels(one, strict_rule())
+    assert labels == (1, 1, 0, 0)
+    samples = [draw_naive(one, labels, epoch) for epoch in range(100)]
+    assert {(s.cells, s.label) for s in samples} == set(zip(CELLS, labels, strict=False))
+    assert samples == [draw_naive(one, labels, epoch) for epoch in range(100)]
     # No filter: an answer that is wrong everywhere counts as one to zoom for.
     hopeless = Trajectory("q", CELLS, ("cat",) * 6, ("owl",))
-    assert next(naive_samples([hopeless])).label == 1
-    assert samples == list(naive_samples(pool))
+    assert naive_labels(hopeless, strict_rule()) == (1, 1, 1, 1)
 
 
 def test_crop_fix_labels() -> None:

@@ -53,8 +53,11 @@ def test_points_of_the_curve_give_what_they_say(outcomes: list[RoutedOutcome]) -
 def test_choices_are_the_best(
     outcomes: list[RoutedOutcome], max_loss: float, min_skipped: float
 ) -> None:
-    efforts = {"loss": Effort(max_loss=max_loss), "skip": Effort(min_skipped=min_skipped)}
-    points = choose_operating_points(outcomes, efforts)
+    wanted = {"loss": Effort(max_loss=max_loss), "skip": Effort(min_skipped=min_skipped)}
+    points = {
+        name: choose_operating_points(outcomes, {name: effort})[name]
+        for name, effort in wanted.items()
+    }
     tried = [routed(outcomes, t) for t in (*(n / 8 for n in range(9)), 2.0)]
     best = max(accuracy for accuracy, _ in tried)
     near = [zoomed for accuracy, zoomed in tried if accuracy >= best - max_loss - 1e-9]
@@ -78,6 +81,23 @@ def test_levels_zoom_more_with_more_effort() -> None:
     assert high.accuracy_95 == wilson(100, 100)
     assert high.zoomed_95 == wilson(50, 100)
     json.dumps(high.to_json(), allow_nan=False)
+
+
+@settings(max_examples=40)
+@given(OUTCOMES)
+def test_no_level_zooms_more_than_a_higher_one(outcomes: list[RoutedOutcome]) -> None:
+    points = choose_operating_points(outcomes)
+    assert points["low"].zoomed <= points["medium"].zoomed <= points["high"].zoomed
+    assert points["low"].threshold >= points["medium"].threshold >= points["high"].threshold
+    assert points["low"].zoomed <= 0.2
+
+
+def test_a_low_level_takes_the_higher_ones_point_where_its_own_would_zoom_more() -> None:
+    # A fifth of the zooms mend one question in 200, which 1 % of loss is too little to pay for.
+    outcomes = [RoutedOutcome(0.9, i > 0, True) for i in range(40)]
+    outcomes += [RoutedOutcome(0.1, True, True)] * 160
+    points = choose_operating_points(outcomes)
+    assert (points["high"].zoomed, points["medium"].zoomed, points["low"].zoomed) == (0.2, 0, 0)
 
 
 def test_a_gate_that_knows_nothing_zooms_always_or_never() -> None:

@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.tiny_chat import ANY_REGION, NO_REGION, chat_model, picture
-from tests.unit.labels_pool import Record, row, write_rows
+import torch
+from tests.tiny_chat import ANY_REGION, NO_REGION, chat_checkpoint, chat_model, picture
+from tests.unit.labels_pool import FakeAnswerer, Record, row, write_rows
 
 from qzoom.errors import ConfigError, LabelError
+from qzoom.labels.answer_files import answer_each
 from qzoom.labels.answer_rows import read_answers
 from qzoom.labels.answerers import direct_answerer, zoom_answerer
 from qzoom.labels.answers import AnswerRun, answer_pool
@@ -154,3 +156,34 @@ def test_a_model_can_judge(model: ZoomModel) -> None:
     assert len(replies) == 3
     assert all(isinstance(reply.text, str) for reply in replies)
     assert replies == list(replier.replies(prompts))
+
+
+def test_answers_to_other_questions_are_noticed(tmp_path: Path) -> None:
+    one = write_rows(tmp_path / "one.jsonl", [row("a", question="who?")])
+    with pytest.raises(LabelError, match=r"one\.jsonl answers another question under the id 'a'"):
+        list(crop_fix_samples(RECORDS, one, one, 64))
+    with pytest.raises(LabelError, match="answers another question"):
+        list(read_trajectories(RECORDS, {16: one, 32: one, 64: one}))
+
+
+def test_answers_of_changed_weights_are_not_gone_on_with(
+    asked: list[Record], tmp_path: Path
+) -> None:
+    path, whole = tmp_path / "direct.jsonl", chat_checkpoint("qwen3_vl", eos=None)
+    answer_pool(asked[:1], direct_answerer(ZoomModel(whole), max_new_tokens=1), path)
+    assert whole.add_on is not None
+    assert whole.add_on.gate is not None
+    with torch.no_grad():
+        whole.add_on.gate.head.bias += 1
+    with pytest.raises(ConfigError, match="was made with weights="):
+        answer_pool(asked, direct_answerer(ZoomModel(whole), max_new_tokens=1), path)
+
+
+def test_progress_says_how_far_and_how_long(asked: list[Record], tmp_path: Path) -> None:
+    said: list[str] = []
+    answerers = {"direct": FakeAnswerer(), "zoomed": FakeAnswerer()}
+    answer_each(asked, answerers, tmp_path, say=said.append)
+    assert said == [
+        "answers direct: 4/4 questions (0 min left)",
+        "answers zoomed: 4/4 questions (0 min left)",
+    ]

@@ -7,15 +7,14 @@ A folder with `adapter.json` (which trunk, where the branches sit) and `adapter.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import shutil
 import uuid
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-import torch
 from safetensors import SafetensorError
 
 from qzoom.checkpoints.files import (
@@ -25,6 +24,7 @@ from qzoom.checkpoints.files import (
     tensor_names,
     write_tensors,
 )
+from qzoom.checkpoints.fingerprint import trunk_fingerprint
 from qzoom.checkpoints.inventory import split_tensors
 from qzoom.checkpoints.loaded import LoadedCheckpoint
 from qzoom.checkpoints.reference_format import (
@@ -37,9 +37,6 @@ from qzoom.checkpoints.save import write_json
 from qzoom.checkpoints.trunk import EMBEDDING, empty_add_on, expected_shapes, fill_add_on
 from qzoom.errors import CheckpointError
 from qzoom.zoom.config import ZoomConfig
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 FORMAT: Final = 1
 SETTINGS: Final = "adapter.json"
@@ -59,21 +56,43 @@ def save_adapter(
     Raises:
         CheckpointError: For a plain backbone, or a folder that holds something else.
     """
-    target = Path(folder).expanduser().absolute()
     if checkpoint.add_on is None:
         raise CheckpointError(f"{checkpoint.name} is a plain backbone; it has no branches to save")
-    if target.exists() and not (target / SETTINGS).is_file():
-        raise CheckpointError(f"{target} exists and holds no adapter; name another folder")
-    staging = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.partial"
     depth, layout = checkpoint.config.branch_depth, published_layout(checkpoint.family)
     tensors = {
         published_key(add_on_route(name), depth, layout): tensor.contiguous()
         for name, tensor in checkpoint.add_on.state_dict().items()
     }
+    target = _free_target(folder)
+    settings = _settings(checkpoint, revision)
+    return _commit(target, lambda path: write_tensors(path, tensors), settings)
+
+
+def copy_adapter(source: str | Path, folder: str | Path, config: ZoomConfig) -> Path:
+    """Write an adapter again with other zoom settings; its weights stay as they are stored.
+
+    Raises:
+        CheckpointError: If `source` holds no adapter, or `folder` holds something else.
+    """
+    settings = _read_settings(Path(source).expanduser()) | {"zoom": config.to_hf_fields()}
+    weights = Path(source).expanduser() / WEIGHTS
+    return _commit(_free_target(folder), lambda path: shutil.copyfile(weights, path), settings)
+
+
+def _free_target(folder: str | Path) -> Path:
+    target = Path(folder).expanduser().absolute()
+    if target.exists() and not (target / SETTINGS).is_file():
+        raise CheckpointError(f"{target} exists and holds no adapter; name another folder")
+    return target
+
+
+def _commit(target: Path, write: Callable[[Path], object], settings: dict[str, Any]) -> Path:
+    """Write weights and settings beside the target and move them there, the settings last."""
+    staging = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.partial"
     try:
         staging.mkdir(parents=True)
-        write_tensors(staging / WEIGHTS, tensors)
-        write_json(staging / SETTINGS, _settings(checkpoint, revision))
+        write(staging / WEIGHTS)
+        write_json(staging / SETTINGS, settings)
         target.mkdir(exist_ok=True)
         # Without its settings a half-replaced folder is no adapter.
         (target / SETTINGS).unlink(missing_ok=True)
@@ -95,9 +114,7 @@ def with_adapter(checkpoint: LoadedCheckpoint, folder: str | Path) -> LoadedChec
         CheckpointError: If the adapter is damaged, of another family, or does not fit the trunk.
     """
     source = Path(folder).expanduser()
-    if not (source / SETTINGS).is_file():
-        raise CheckpointError(f"{source} holds no {SETTINGS}; is it the folder of an adapter?")
-    settings = read_json(source / SETTINGS)
+    settings = _read_settings(source)
     _check_format(source, settings, checkpoint)
     config = ZoomConfig.from_hf_config(settings["zoom"], checkpoint.family)
     embedding = checkpoint.trunk.get_parameter(EMBEDDING)
@@ -127,21 +144,6 @@ def with_adapter(checkpoint: LoadedCheckpoint, folder: str | Path) -> LoadedChec
     return dataclasses.replace(checkpoint, add_on=add_on, config=config)
 
 
-def trunk_fingerprint(trunk: PreTrainedModel, split_layer: int) -> str:
-    """Tells trunks apart whose branches would read other features: a hash of a sample of weights.
-
-    Taken from the layers below the split in bfloat16, so that the type a trunk is loaded in does
-    not matter.
-    """
-    digest = hashlib.sha256()
-    layers: Any = trunk.get_submodule("model.language_model.layers")
-    for layer in layers[:split_layer]:
-        for weight in (layer.input_layernorm.weight, layer.mlp.down_proj.weight[0]):
-            sample = weight.detach().to(torch.bfloat16).cpu().view(torch.int16)
-            digest.update(sample.numpy().tobytes())
-    return digest.hexdigest()
-
-
 def _settings(checkpoint: LoadedCheckpoint, revision: str | None) -> dict[str, Any]:
     return {
         "format": FORMAT,
@@ -151,6 +153,12 @@ def _settings(checkpoint: LoadedCheckpoint, revision: str | None) -> dict[str, A
         "trunk_fingerprint": trunk_fingerprint(checkpoint.trunk, checkpoint.config.split_layer),
         "zoom": checkpoint.config.to_hf_fields(),
     }
+
+
+def _read_settings(source: Path) -> dict[str, Any]:
+    if not (source / SETTINGS).is_file():
+        raise CheckpointError(f"{source} holds no {SETTINGS}; is it the folder of an adapter?")
+    return read_json(source / SETTINGS)
 
 
 def _check_format(source: Path, settings: dict[str, Any], checkpoint: LoadedCheckpoint) -> None:

@@ -67,6 +67,16 @@ def existing_file(text: str) -> Path:
     return path
 
 
+def check_folder(folder: Path) -> None:
+    """Refuse a folder for results that is a file.
+
+    Raises:
+        UsageError: If it is.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--out {folder} is a file; name a folder")
+
+
 def _whole_number(text: str, least: int) -> int:
     value = int(text) if text.isascii() and text.isdecimal() else -1
     if value < least:

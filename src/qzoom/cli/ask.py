@@ -98,6 +98,11 @@ def _add_zoom_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("zoom")
     group.add_argument("--direct", action="store_true", help="never look closer")
     group.add_argument(
+        "--effort",
+        choices=("low", "medium", "high"),
+        help="how readily to look closer, on a model that 'qzoom calibrate' gave levels",
+    )
+    group.add_argument(
         "--gate-threshold",
         type=share,
         metavar="P",
@@ -124,10 +129,12 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
 def _check(args: argparse.Namespace) -> None:
     if not args.question.strip():
         raise UsageError("the question is empty; give the text to ask")
-    for name in ("gate_threshold", "roi_threshold"):
+    for name in ("effort", "gate_threshold", "roi_threshold"):
         if args.direct and getattr(args, name) is not None:
             option = "--" + name.replace("_", "-")
             raise UsageError(f"{option} has no effect with --direct; drop one of them")
+    if args.effort is not None and args.gate_threshold is not None:
+        raise UsageError("--effort and --gate-threshold both say when to look closer; give one")
     if args.save_view is not None:
         args.save_view = args.save_view.expanduser()
         check_png_target(args.save_view, args.image)
@@ -155,6 +162,7 @@ def _ask_and_print(session: ImageSession, args: argparse.Namespace) -> ZoomAnswe
     options: dict[str, Any] = {
         "max_new_tokens": args.max_new_tokens,
         "zoom": "never" if args.direct else "auto",
+        "effort": args.effort,
         "gate_threshold": args.gate_threshold,
         "roi_threshold": args.roi_threshold,
     }

@@ -9,8 +9,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qzoom.cli import label_relabel
+from qzoom.cli import label_gate, label_relabel
 from qzoom.cli.arguments import UsageError, count, existing_file, positive_int, share
+from qzoom.cli.data_options import add_data_options
 from qzoom.cli.label_answers import add_answers
 from qzoom.cli.label_mine import add_mine
 from qzoom.cli.quiet import hush_libraries
@@ -26,7 +27,7 @@ def add_parser(verbs: argparse._SubParsersAction[Parser]) -> None:
     kinds = parser.add_subparsers(title="what", metavar="WHAT", dest="what", required=True)
     text = "region labels: where the model's answers looked"
     region = kinds.add_parser("region", help=text, description=text.capitalize() + ".")
-    _add_data_options(region)
+    add_data_options(region)
     heads = region.add_mutually_exclusive_group(required=True)
     heads.add_argument("--preset", metavar="NAME", help="heads of a known model: qwen3-vl-4b, ...")
     heads.add_argument(
@@ -45,7 +46,7 @@ def add_parser(verbs: argparse._SubParsersAction[Parser]) -> None:
     region.set_defaults(run=run_region)
     text = "find a model's grounding and sink heads on records with answer boxes"
     found = kinds.add_parser("heads", help=text, description=text.capitalize() + ".")
-    _add_data_options(found)
+    add_data_options(found)
     found.add_argument("--samples", type=positive_int, default=200, metavar="N")
     found.add_argument("--grounding", type=positive_int, default=4, metavar="N", help="heads kept")
     found.add_argument("--sinks", type=positive_int, default=2, metavar="N", help="sink heads kept")
@@ -54,6 +55,7 @@ def add_parser(verbs: argparse._SubParsersAction[Parser]) -> None:
     found.set_defaults(run=run_heads)
     add_answers(kinds)
     add_mine(kinds)
+    label_gate.add_parser(kinds)
     label_relabel.add_parser(kinds)
 
 
@@ -84,15 +86,6 @@ def run_heads(args: argparse.Namespace) -> int:
     hit = max(float(found.hit[i, h]) for i, hs in grounding.heads_by_layer.items() for h in hs)
     sys.stdout.write(f"{args.out}: {found.samples} samples, best head hits {hit:.0%}\n")
     return 0
-
-
-def _add_data_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("records", type=existing_file, metavar="RECORDS", help="a JSONL file")
-    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="image root")
-    parser.add_argument("--out", type=Path, required=True, metavar="PATH")
-    parser.add_argument("--model", metavar="NAME", help="folder or hub id (default: embedded)")
-    parser.add_argument("--device", metavar="NAME", help="such as cuda (default: cpu)")
-    parser.add_argument("--dtype", metavar="NAME", help="such as bfloat16 (default: the model's)")
 
 
 def _open(args: argparse.Namespace) -> tuple[Any, Any, Any]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qzoom.cli.arguments import UsageError, count, existing_file, positive_int
-from qzoom.cli.quiet import hush_libraries
+from qzoom.cli import train_gate
+from qzoom.cli.arguments import check_folder, count, existing_file, positive_int
+from qzoom.cli.branch_options import add_branch_options, run_branch
 from qzoom.cli.train_sft import add_sft
 
 if TYPE_CHECKING:
@@ -29,14 +29,16 @@ def add_parser(verbs: argparse._SubParsersAction[Parser]) -> None:
     pretrain.set_defaults(run=run_pretrain)
     text = "train the region network on labels of 'qzoom label region'"
     region = kinds.add_parser("region", help=text, description=text.capitalize() + ".")
-    _add_region_options(region)
+    region.add_argument("--labels", type=Path, required=True, metavar="DIR", help="label shards")
+    add_branch_options(region)
     region.set_defaults(run=run_region)
     add_sft(kinds)
+    train_gate.add_parser(kinds)
 
 
 def run_pretrain(args: argparse.Namespace) -> int:
     """Hand over to `qzoom.train.pretrain`, which resumes what is in the folder."""
-    _check_folder(args.out)
+    check_folder(args.out)
     pretrain = import_module("qzoom.train.pretrain")
     code: int | None = pretrain.main(args)
     return code or 0
@@ -44,29 +46,7 @@ def run_pretrain(args: argparse.Namespace) -> int:
 
 def run_region(args: argparse.Namespace) -> int:
     """Train, print the adapter's folder; what is in the folder already is gone on from."""
-    hush_libraries()
-    training = import_module("qzoom.train.region_training")
-    names = ("labels", "images", "out", "model", "recipe", "workers", "device", "dtype")
-    job = training.Job(**{name: getattr(args, name) for name in names})
-    sys.stdout.write(f"{training.train_region(job)}\n")
-    return 0
-
-
-def _add_region_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--labels", type=Path, required=True, metavar="DIR", help="label shards")
-    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="image root")
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="training states and the adapter"
-    )
-    parser.add_argument("--model", metavar="NAME", help="folder or hub id (default: embedded)")
-    parser.add_argument(
-        "--recipe", type=existing_file, metavar="PATH", help="YAML (default: the paper's settings)"
-    )
-    parser.add_argument(
-        "--workers", type=count, default=1, metavar="N", help="processes that read pictures"
-    )
-    parser.add_argument("--device", metavar="NAME", help="such as cuda (default: cpu)")
-    parser.add_argument("--dtype", metavar="NAME", help="of the weights (default: float32)")
+    return run_branch(args, "region", args.labels)
 
 
 def _add_pretrain_options(parser: argparse.ArgumentParser) -> None:
@@ -92,8 +72,3 @@ def _add_pretrain_options(parser: argparse.ArgumentParser) -> None:
         "--workers", type=count, metavar="N", help="processes that draw pictures (0: none)"
     )
     parser.add_argument("--threads", type=positive_int, metavar="N", help="threads of torch")
-
-
-def _check_folder(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"--out {folder} is a file; name a folder")

@@ -44,6 +44,13 @@ def number(value: object, name: str) -> float:
     raise DataError(f"{name} must be a finite number, got {shown(value)}")
 
 
+def whole_number(value: object, name: str, least: int = 0) -> int:
+    """A whole number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise DataError(f"{name} must be a whole number of at least {least}, got {shown(value)}")
+    return value
+
+
 def items(value: object, name: str) -> list[Any]:
     """A JSON list."""
     if not isinstance(value, list):

@@ -103,6 +103,12 @@ class ImagePipeline:
             "rescale_factor": self.rescale_factor,
         }
 
+    @property
+    def budget_cells(self) -> tuple[int, int]:
+        """Least and most cells of a picture, whole ones and at least 1."""
+        pixels = self.cell_side_px**2
+        return max(1, self.min_pixels // pixels), max(1, self.max_pixels // pixels)
+
     def with_budget(self, min_cells: int, max_cells: int) -> Self:
         """Return the same pipeline with another budget, in cells (visual tokens) per image."""
         pixels = self.cell_side_px**2

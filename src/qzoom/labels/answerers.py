@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from qzoom.checkpoints.fingerprint import weights_fingerprint
 from qzoom.labels.answer_rows import AnswerRow
 from qzoom.labels.answers import PoolRecord
 from qzoom.zoom.answer import ZoomAnswer
@@ -29,13 +30,14 @@ class ModelAnswerer:
     @property
     def settings(self) -> Mapping[str, Any]:
         """Model, budget in cells, thresholds and options."""
-        pipeline, config = self.model.pipeline, self.model.config
-        cell_px = pipeline.cell_side_px**2
+        config = self.model.config
+        least, most = self.model.pipeline.budget_cells
         gate = config.gate_threshold if self.gate_threshold is None else self.gate_threshold
         return {
             "model": self.model.name,
-            "min_cells": pipeline.min_pixels // cell_px,
-            "max_cells": pipeline.max_pixels // cell_px,
+            "weights": weights_fingerprint(self.model.checkpoint),
+            "min_cells": least,
+            "max_cells": most,
             "zoom": self.zoom,
             "gate_threshold": gate if self.zoom == "auto" else None,
             "roi_threshold": config.roi_threshold if self.zoom != "never" else None,

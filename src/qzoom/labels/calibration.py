@@ -54,6 +54,11 @@ def fit_temperature(logits_b: Tensor, labels_b: Tensor) -> float:
     return math.exp((low + high) / 2)
 
 
+def logits_of(probabilities_b: Tensor) -> Tensor:
+    """The logits behind sigmoids, float64; those that float32 rounded to 0 or 1 stay finite."""
+    return torch.logit(probabilities_b.double(), eps=1e-7)
+
+
 def mean_log_loss(logits_b: Tensor, labels_b: Tensor, temperature: float = 1.0) -> float:
     """Mean binary cross-entropy under a temperature, in float64."""
     if not temperature > 0:

@@ -6,9 +6,9 @@ without an equation number, just before eq. 3, whose gate learns from the labels
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, Literal
 
 from qzoom.errors import LabelError
@@ -27,6 +27,7 @@ TOP: Final = 2
 
 Outcome = Literal["easy", "hard", "dropped"]
 Reason = Literal["", "top disagrees", "top is wrong", "no step"]
+VERDICTS: Final = ("easy", "hard", "top disagrees", "top is wrong", "no step")
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,11 @@ class TrajectoryVerdict:
     reason: Reason = ""
     wrong: int = 0
 
+    @property
+    def name(self) -> str:
+        """What it is counted as: one of `VERDICTS`."""
+        return self.reason or self.outcome
+
 
 class AnswerRule:
     """How answers are compared: `agree` for the highest two, `right` and `holds` for the others."""
@@ -116,6 +122,11 @@ def strict_rule() -> AnswerRule:
     return AnswerRule("strict", strict_equal, strict_match, None)
 
 
+RULES: Final[Mapping[str, Callable[[], AnswerRule]]] = MappingProxyType(
+    {"strict": strict_rule, "reference": reference_rule}
+)
+
+
 def judge_trajectory(trajectory: Trajectory, rule: AnswerRule | None = None) -> TrajectoryVerdict:
     """Keep a trajectory whose answers are wrong up to one resolution and right from there on.
 
@@ -136,22 +147,6 @@ def judge_trajectory(trajectory: Trajectory, rule: AnswerRule | None = None) -> 
     if any(held[:wrong]):
         return TrajectoryVerdict("dropped", "no step")
     return TrajectoryVerdict("hard" if wrong else "easy", wrong=wrong)
-
-
-def judge_trajectories(
-    trajectories: Iterable[Trajectory], rule: AnswerRule | None = None
-) -> Iterator[tuple[Trajectory, TrajectoryVerdict]]:
-    """Each trajectory with its verdict."""
-    rule = rule or strict_rule()
-    for trajectory in trajectories:
-        yield trajectory, judge_trajectory(trajectory, rule)
-
-
-def count_verdicts(verdicts: Sequence[TrajectoryVerdict]) -> dict[str, int]:
-    """How many are easy, hard, and dropped for each reason."""
-    names = ("easy", "hard", "top disagrees", "top is wrong", "no step")
-    counts = Counter[str](verdict.reason or verdict.outcome for verdict in verdicts)
-    return {name: counts[name] for name in names}
 
 
 def _same_normalised(one: str, other: str) -> bool:

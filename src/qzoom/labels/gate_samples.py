@@ -7,20 +7,28 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Protocol
 
 from qzoom.errors import ConfigError
-from qzoom.labels.consistency import (
-    TOP,
-    AnswerRule,
-    Outcome,
-    Trajectory,
-    TrajectoryVerdict,
-    strict_rule,
-)
+from qzoom.labels.consistency import TOP, AnswerRule, Outcome, Trajectory, TrajectoryVerdict
 from qzoom.labels.tristate import IGNORE
+
+
+class Shown(Protocol):
+    """A question that was answered at rising resolutions."""
+
+    @property
+    def id(self) -> str:
+        """Of the question."""
+        ...
+
+    @property
+    def cells(self) -> tuple[int, ...]:
+        """Budget of each resolution."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -60,47 +68,32 @@ class GateDraw:
             raise ConfigError(f"easy_per_hard is {self.easy_per_hard}; it must be 0 or more")
 
 
-def gate_samples(
-    judged: Iterable[tuple[Trajectory, TrajectoryVerdict]],
-    kept: frozenset[str],
-    epoch: int = 0,
-    draw: GateDraw | None = None,
-) -> Iterator[GateSample]:
-    """One sample of every kept question, in the given order.
-
-    Args:
-        judged: Trajectories with their verdicts.
-        kept: Ids from `kept_ids`.
-        epoch: Another one draws other resolutions.
-        draw: How to draw; the reference's shares by default.
-    """
-    for trajectory, verdict in judged:
-        if trajectory.id in kept:
-            yield draw_sample(trajectory, verdict, epoch, draw)
-
-
 def draw_sample(
-    trajectory: Trajectory, verdict: TrajectoryVerdict, epoch: int = 0, draw: GateDraw | None = None
+    shown: Shown, verdict: TrajectoryVerdict, epoch: int = 0, draw: GateDraw | None = None
 ) -> GateSample:
     """Draw a resolution for one question, never one of the top two, and label it.
 
     Easy: any of them, label 0. Hard: mostly one right below the step, label 1; else one where the
     answer was right, label 0, or `IGNORE` (shown right below the step) where there is none.
+
+    Args:
+        epoch: Another one draws another resolution.
+        draw: How to draw; the reference's shares by default.
     """
     draw = draw or GateDraw()
-    rng = _random(draw.seed, epoch, trajectory.id)
-    shown = trajectory.cells[:-TOP]
+    rng = _random(draw.seed, epoch, shown.id)
+    below_top = shown.cells[:-TOP]
     if verdict.outcome == "dropped":
-        return GateSample(trajectory.id, shown[-1], IGNORE)
+        return GateSample(shown.id, below_top[-1], IGNORE)
     if verdict.outcome == "easy":
-        return GateSample(trajectory.id, rng.choice(shown), 0)
-    wrong = trajectory.cells[: verdict.wrong]
+        return GateSample(shown.id, rng.choice(below_top), 0)
+    wrong = shown.cells[: verdict.wrong]
     if rng.random() < draw.wrong_share:
-        return GateSample(trajectory.id, rng.choice(wrong[-draw.near_step :]), 1)
-    right = shown[verdict.wrong :]
+        return GateSample(shown.id, rng.choice(wrong[-draw.near_step :]), 1)
+    right = below_top[verdict.wrong :]
     if not right:
-        return GateSample(trajectory.id, wrong[-1], IGNORE)
-    return GateSample(trajectory.id, rng.choice(right), 0)
+        return GateSample(shown.id, wrong[-1], IGNORE)
+    return GateSample(shown.id, rng.choice(right), 0)
 
 
 def kept_ids(
@@ -131,22 +124,26 @@ def lowest(ids: Iterable[str], count: int, salt: str) -> list[str]:
     return heapq.nsmallest(count, ids, key)
 
 
-def naive_samples(
-    trajectories: Iterable[Trajectory],
-    epoch: int = 0,
-    draw: GateDraw | None = None,
-    rule: AnswerRule | None = None,
-) -> Iterator[GateSample]:
-    """The ablation's labels: no filter, one answer against the ground truth (paper, fig. 9).
+def naive_labels(trajectory: Trajectory, rule: AnswerRule) -> tuple[int, ...]:
+    """The ablation's labels: no filter, each answer against the ground truth (paper, fig. 9).
 
-    Resolutions are drawn among those the consistent samples are drawn from.
+    One for each resolution that consistent samples are drawn from.
     """
-    draw, rule = draw or GateDraw(), rule or strict_rule()
-    for trajectory in trajectories:
-        rng = _random(draw.seed, epoch, trajectory.id)
-        place = rng.randrange(len(trajectory.cells) - TOP)
-        right = rule.right(trajectory.answers[place], trajectory.ground_truths)
-        yield GateSample(trajectory.id, trajectory.cells[place], 0 if right else 1)
+    answers = trajectory.answers[:-TOP]
+    return tuple(0 if rule.right(answer, trajectory.ground_truths) else 1 for answer in answers)
+
+
+def draw_naive(
+    shown: Shown, labels: Sequence[int], epoch: int = 0, draw: GateDraw | None = None
+) -> GateSample:
+    """Draw any of the labelled resolutions for one question.
+
+    Args:
+        labels: One for each of the lowest resolutions, as `naive_labels` gives them.
+    """
+    rng = _random((draw or GateDraw()).seed, epoch, shown.id)
+    place = rng.randrange(len(labels))
+    return GateSample(shown.id, shown.cells[place], labels[place])
 
 
 def crop_fix_label(direct_right: bool, zoom_right: bool) -> int:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from qzoom.errors import ConfigError, LabelError
 from qzoom.eval.intervals import wilson
+from qzoom.zoom.effort import NEVER
 
 
 @dataclass(frozen=True)
@@ -78,13 +79,22 @@ def choose_operating_points(
 ) -> dict[str, OperatingPoint]:
     """A threshold for every level of effort.
 
-    Candidates lie half-way between neighbouring probabilities, below all and above all.
+    Candidates lie half-way between neighbouring probabilities, below all and above all. No level
+    zooms more than a higher one: where its own choice would, it takes the higher one's.
+
+    Args:
+        efforts: From the lowest level to the highest.
 
     Raises:
         LabelError: If there is no outcome, or a probability lies outside [0, 1].
     """
     curve = operating_curve(outcomes)
-    return {name: _choose(curve, effort) for name, effort in efforts.items()}
+    chosen: dict[str, OperatingPoint] = {}
+    most = curve[-1]
+    for name, effort in reversed(list(efforts.items())):
+        most = min(_choose(curve, effort), most, key=lambda point: point.zoomed)
+        chosen[name] = most
+    return {name: chosen[name] for name in efforts}
 
 
 def operating_curve(outcomes: Iterable[RoutedOutcome]) -> list[OperatingPoint]:
@@ -102,7 +112,7 @@ def operating_curve(outcomes: Iterable[RoutedOutcome]) -> list[OperatingPoint]:
     total = len(ranked)
     right = sum(outcome.direct_right for outcome in ranked)
     highest = ranked[0].probability
-    curve = [_point(_between(highest, 1.0, above=math.nextafter(1.0, 2.0)), right, 0, total)]
+    curve = [_point(_between(highest, 1.0, above=NEVER), right, 0, total)]
     for place, outcome in enumerate(ranked, start=1):
         right += outcome.zoom_right - outcome.direct_right
         following = ranked[place].probability if place < total else None

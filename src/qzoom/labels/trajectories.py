@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Protocol
 
 from qzoom.errors import ConfigError, LabelError
+from qzoom.labels.answer_files import answer_each, answers_file
 from qzoom.labels.answer_rows import AnswerIndex, AnswerRow
 from qzoom.labels.answerers import direct_answerer
-from qzoom.labels.answers import AnswerReport, AnswerRun, PoolRecord, answer_pool
+from qzoom.labels.answers import AnswerReport, AnswerRun, PoolRecord
 from qzoom.labels.consistency import AnswerRule, Trajectory, strict_rule
 from qzoom.labels.gate_samples import GateSample, crop_fix_label
 from qzoom.labels.operating_points import RoutedOutcome
+from qzoom.progress import Say
 from qzoom.zoom.model import ZoomModel
 
 
@@ -26,6 +28,11 @@ class KnownRecord(Protocol):
         ...
 
     @property
+    def question(self) -> str:
+        """Plain text."""
+        ...
+
+    @property
     def ground_truths(self) -> Sequence[str]:
         """Texts of which any counts as right."""
         ...
@@ -33,11 +40,15 @@ class KnownRecord(Protocol):
 
 def trajectory_file(folder: Path, cells: int) -> Path:
     """Where the answers at one budget are."""
-    return folder / f"answers-{cells:05d}.jsonl"
+    return answers_file(folder, _name(cells))
+
+
+def _name(cells: int) -> str:
+    return f"{cells:05d}"
 
 
 def answer_trajectory(
-    records: Sequence[PoolRecord],
+    records: Iterable[PoolRecord],
     model: ZoomModel,
     cells: Sequence[int],
     folder: Path,
@@ -45,12 +56,15 @@ def answer_trajectory(
     run: AnswerRun | None = None,
     exact: bool = True,
     max_new_tokens: int = 32,
+    say: Say | None = None,
 ) -> dict[int, AnswerReport]:
     """Direct answers at each budget, one file each; a killed run goes on where it was.
 
     Args:
+        records: The pool; gone through once for each budget.
         cells: Budgets per picture.
         exact: Give every picture exactly its budget, enlarged if need be.
+        say: Takes lines of progress.
 
     Raises:
         ConfigError: If a budget comes twice.
@@ -58,11 +72,12 @@ def answer_trajectory(
     """
     if len(set(cells)) != len(cells):
         raise ConfigError(f"budgets {list(cells)} hold one twice; give each once")
-    reports = {}
-    for budget in sorted(cells):
-        answer = direct_answerer(model, budget, exact=exact, max_new_tokens=max_new_tokens)
-        reports[budget] = answer_pool(records, answer, trajectory_file(folder, budget), run)
-    return reports
+    answerers = {
+        _name(budget): direct_answerer(model, budget, exact=exact, max_new_tokens=max_new_tokens)
+        for budget in sorted(cells)
+    }
+    reports = answer_each(records, answerers, folder, run, say)
+    return {budget: reports[_name(budget)] for budget in sorted(cells)}
 
 
 def read_trajectories(
@@ -81,7 +96,7 @@ def read_trajectories(
         indexes = [stack.enter_context(AnswerIndex(path_of[budget])) for budget in cells]
         for record in records:
             if all(record.id in index for index in indexes):
-                answers = tuple(index[record.id].text for index in indexes)
+                answers = tuple(_answer_to(record, index).text for index in indexes)
                 yield Trajectory(record.id, tuple(cells), answers, tuple(record.ground_truths))
 
 
@@ -139,4 +154,15 @@ def _side_by_side(
     with AnswerIndex(one) as first, AnswerIndex(other) as second:
         for record in records:
             if record.id in first and record.id in second:
-                yield record, first[record.id], second[record.id]
+                yield record, _answer_to(record, first), _answer_to(record, second)
+
+
+def _answer_to(record: KnownRecord, answers: AnswerIndex) -> AnswerRow:
+    """The record's answer, which must be to its own question: ids of other records may be equal."""
+    row = answers[record.id]
+    if row.question != record.question:
+        raise LabelError(
+            f"{answers.path} answers another question under the id {record.id!r}; is it of other "
+            "records? give another folder"
+        )
+    return row

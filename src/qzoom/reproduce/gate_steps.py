@@ -90,7 +90,9 @@ def judged(direct: Sequence[AnswerRecord], gated: Sequence[AnswerRecord]) -> dic
     always = sum(row.right for row in gated) / len(gated)
     chosen = next(point for point in curve if point.accuracy >= always - 0.01)
     routed = [p >= chosen.threshold for p in probabilities]
-    right = [two.right if zoom else one.right for zoom, (one, two) in zip(routed, pairs, strict=True)]
+    right = [
+        two.right if zoom else one.right for zoom, (one, two) in zip(routed, pairs, strict=True)
+    ]
     lost = [float(mine) - float(two.right) for mine, two in zip(right, gated, strict=True)]
     easy = [zoom for zoom, (one, _) in zip(routed, pairs, strict=True) if one.right]
     return {

@@ -14,8 +14,8 @@ import yaml
 from qzoom.checkpoints.save import save_checkpoint, write_json
 from qzoom.data.images import ImageFolder
 from qzoom.data.jsonl import RecordFile
-from qzoom.data.records import Record
 from qzoom.data.readers.synth import RECORDS_FILE, write_scenes
+from qzoom.data.records import Record
 from qzoom.labels.boxed import label_boxes
 from qzoom.labels.find_heads import find_heads
 from qzoom.labels.pipeline import Plan, label_records
@@ -29,8 +29,9 @@ from qzoom.labels.tristate import TriStateRule
 from qzoom.loading import load
 from qzoom.reproduce.settings import ReproduceSettings
 from qzoom.reproduce.workspace import Outcome, Workspace
+from qzoom.train.branch_job import Job
 from qzoom.train.branch_recipes import RegionRecipe
-from qzoom.train.region_training import Job, train_region
+from qzoom.train.region_training import train_region
 from qzoom.zoom.config import ZoomConfig
 
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from qzoom.checkpoints.save import save_checkpoint, write_json
+from qzoom.checkpoints.save import write_json
 from qzoom.loading import load
 from qzoom.reproduce import ablations, gate_steps, region_steps, sft_steps
 from qzoom.reproduce.finish import finish
@@ -159,9 +156,7 @@ class Reproduction:
         return from_json(kept["rows"])
 
     def _gate_labels(self, kind: Any) -> Outcome:
-        return gate_steps.gate_labels(
-            self.space, self.settings, "sft/model", "refit/adapter", kind
-        )
+        return gate_steps.gate_labels(self.space, self.settings, "sft/model", "refit/adapter", kind)
 
     def _gate(self, kind: Any) -> Outcome:
         return gate_steps.gate(

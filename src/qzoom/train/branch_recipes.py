@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass, field
 
 from qzoom.errors import ConfigError
+from qzoom.labels.gate_samples import GateDraw
 from qzoom.train.loop import LoopSettings
 from qzoom.train.optim import OptimSettings
 
@@ -41,6 +42,7 @@ class EpochRecipe:
         batch_size: Samples of a step.
         warmup_share: Share of the steps in which the learning rate rises.
         bf16: Autocast; weights and optimiser stay as they are.
+        save_every: Steps between two states.
     """
 
     seed: int = 0
@@ -52,28 +54,56 @@ class EpochRecipe:
     optim: OptimSettings = field(default_factory=paper_optim)
 
     def __post_init__(self) -> None:
-        if not self.epochs > 0 or self.batch_size < 1:
-            raise ConfigError("epochs and batch_size must be above 0")
+        for name in ("epochs", "batch_size", "save_every"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be above 0")
         if not 0 <= self.warmup_share <= 1:
             raise ConfigError(f"warmup_share is {self.warmup_share}; it is a share from 0 to 1")
 
 
 @dataclass(frozen=True)
-class RegionRecipe(EpochRecipe):
+class BranchRecipe(EpochRecipe):
+    """What the trainings of both branches share.
+
+    Args:
+        branches: For a plain backbone.
+    """
+
+    branches: BranchSettings = field(default_factory=BranchSettings)
+
+
+@dataclass(frozen=True)
+class RegionRecipe(BranchRecipe):
     """Stage 1: the region network on labels; a sample is a dialogue.
 
     Args:
         turns: Most questions about one picture trained in one pass.
-        branches: For a plain backbone.
     """
 
     turns: int = 1
-    branches: BranchSettings = field(default_factory=BranchSettings)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.turns < 1:
             raise ConfigError(f"turns is {self.turns}; it must be above 0")
+
+
+@dataclass(frozen=True)
+class GateRecipe(BranchRecipe):
+    """Stage 3: the gate on looks drawn anew each epoch; shares as in `GateDraw`."""
+
+    wrong_share: float = GateDraw.wrong_share
+    near_step: int = GateDraw.near_step
+    easy_per_hard: float = GateDraw.easy_per_hard
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _ = self.draw  # checks its numbers
+
+    @property
+    def draw(self) -> GateDraw:
+        """How looks are drawn."""
+        return GateDraw(self.seed, self.wrong_share, self.near_step, self.easy_per_hard)
 
 
 def loop_settings(recipe: EpochRecipe, samples: int, workers: int) -> LoopSettings:

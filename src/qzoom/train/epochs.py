@@ -1,22 +1,24 @@
-"""Which samples a step takes: every one once an epoch, each epoch in its own order."""
+"""Which sample comes when: every one once an epoch, each epoch in its own order."""
 
 from __future__ import annotations
 
 from random import Random
 
 
-def places_of_step(total: int, step: int, size: int, name: str) -> list[int]:
-    """Places of a step's `size` samples among `total`: a pure function, so a training resumes.
+def epoch_places(step: int, size: int, total: int, salt: str) -> list[tuple[int, int]]:
+    """Epoch and place of each sample of a step: a pure function, so a training resumes exactly.
 
     Args:
-        name: Stage and seed; another one gives other orders.
+        size: Samples of a step; a step may reach into the next epoch.
+        total: Samples there are.
+        salt: Another one gives other orders.
     """
-    places = range(step * size, (step + 1) * size)
-    orders = {epoch: _order(total, epoch, name) for epoch in {p // total for p in places}}
-    return [orders[place // total][place % total] for place in places]
+    numbers = range(step * size, (step + 1) * size)
+    orders = {epoch: _order(epoch, total, salt) for epoch in {n // total for n in numbers}}
+    return [(n // total, orders[n // total][n % total]) for n in numbers]
 
 
-def _order(total: int, epoch: int, name: str) -> list[int]:
+def _order(epoch: int, total: int, salt: str) -> list[int]:
     order = list(range(total))
-    Random(f"{name}/{epoch}").shuffle(order)
+    Random(f"{salt}/{epoch}").shuffle(order)
     return order

@@ -13,7 +13,12 @@ from qzoom.zoom.config import ZoomConfig
 
 
 def with_branches(
-    checkpoint: LoadedCheckpoint, split_layer: int = 0, branch_depth: int = 3, **settings: Any
+    checkpoint: LoadedCheckpoint,
+    split_layer: int = 0,
+    branch_depth: int = 3,
+    *,
+    needs_gate: bool = False,
+    **settings: Any,
 ) -> LoadedCheckpoint:
     """The checkpoint with both branches, copied from its trunk where it had none.
 
@@ -22,21 +27,32 @@ def with_branches(
     Args:
         split_layer: Trunk layers below the branches; 0 takes two thirds of them, as the paper's
             models do.
-        settings: fields of the `ZoomConfig` in place of its defaults.
+        needs_gate: Also give a gate to a checkpoint that has a region branch alone.
+        settings: fields of the `ZoomConfig` in place of its defaults, for new branches.
 
     Raises:
         ConfigError: When there are fewer than `split_layer + branch_depth` layers.
     """
-    if checkpoint.add_on is not None:
+    if checkpoint.add_on is None:
+        config = _fresh_config(checkpoint, split_layer, branch_depth).with_overrides(**settings)
+        return dataclasses.replace(checkpoint, add_on=_copied(checkpoint, config), config=config)
+    if checkpoint.add_on.gate is not None or not needs_gate:
         return checkpoint
-    layers: Any = checkpoint.trunk.get_submodule("model.language_model.layers")
-    split = split_layer or max(1, min(len(layers) - branch_depth, 2 * len(layers) // 3))
-    if not 0 < split <= len(layers) - branch_depth:
+    config = checkpoint.config.with_overrides(gate_enabled=True)
+    add_on = _copied(checkpoint, config)
+    add_on.region = checkpoint.add_on.region
+    return dataclasses.replace(checkpoint, add_on=add_on, config=config)
+
+
+def _fresh_config(checkpoint: LoadedCheckpoint, split_layer: int, branch_depth: int) -> ZoomConfig:
+    count = len(_layers(checkpoint))
+    split = split_layer or max(1, min(count - branch_depth, 2 * count // 3))
+    if not 0 < split <= count - branch_depth:
         raise ConfigError(
-            f"{checkpoint.name} has {len(layers)} layers; branches of depth {branch_depth} after "
+            f"{checkpoint.name} has {count} layers; branches of depth {branch_depth} after "
             f"layer {split} do not fit"
         )
-    config = ZoomConfig.from_hf_config(
+    return ZoomConfig.from_hf_config(
         {
             "enable_twig": True,
             "twig_K": split,
@@ -45,9 +61,17 @@ def with_branches(
             "reuse_src_pos": True,
         },
         checkpoint.family,
-    ).with_overrides(**settings)
+    )
+
+
+def _copied(checkpoint: LoadedCheckpoint, config: ZoomConfig) -> ZoomAddOn:
+    """Branches that are copies of the trunk's layers, in its type and on its device."""
     language: Any = checkpoint.trunk.get_submodule("model.language_model")
     weight = language.embed_tokens.weight
     add_on = ZoomAddOn(language.config, config).to(weight.device, weight.dtype)
-    init_from_trunk(add_on, layers, split)
-    return dataclasses.replace(checkpoint, add_on=add_on.train(False), config=config)
+    init_from_trunk(add_on, _layers(checkpoint), config.split_layer)
+    return add_on.train(False)
+
+
+def _layers(checkpoint: LoadedCheckpoint) -> Any:
+    return checkpoint.trunk.get_submodule("model.language_model.layers")

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from qzoom.errors import ConfigError
 from qzoom.images.decode import decode_image
+from qzoom.labels.gate_rows import Budget
 from qzoom.labels.tristate import IGNORE
 from qzoom.train.branch_losses import gate_loss
 from qzoom.train.loader import Batch
@@ -24,14 +25,15 @@ from qzoom.zoom.model import ZoomModel
 class GateLook:
     """A question about a picture seen at a budget.
 
-    cells: the picture is resized to this many, up or down; None keeps the model's own budget.
+    budget_cells: least and most cells of the picture, which is resized to them, up or down; None
+        keeps the model's own.
     label: 1 to look closer, 0 not to, `IGNORE` for no opinion.
     """
 
     image: str
     question: str
     label: int
-    cells: int | None = None
+    budget_cells: Budget | None = None
 
 
 DrawLooks = Callable[[int], Sequence[GateLook]]
@@ -59,7 +61,7 @@ class GateStage:
         self.draw, self.images = draw, images
         model.checkpoint.trunk.requires_grad_(False)
         parts.add_on.requires_grad_(False)
-        self.modules = {"gate": parts.add_on.gate.requires_grad_(True)}
+        self.modules: dict[str, nn.Module] = {"gate": parts.add_on.gate.requires_grad_(True)}
 
     def make_batch(self, step: int) -> Batch:
         """Prompts of one step and their labels."""
@@ -79,8 +81,8 @@ class GateStage:
 
     def _prompt(self, sample: GateLook) -> Prompt:
         pipeline = self.parts.pipeline
-        if sample.cells is not None:
-            pipeline = pipeline.with_budget(sample.cells, sample.cells)
+        if sample.budget_cells is not None:
+            pipeline = pipeline.with_budget(*sample.budget_cells)
         image = decode_image(self.images / sample.image)
         # The gate reads the row before the answer; what follows changes nothing.
         return Prompt(image, [(sample.question, "")], pipeline)

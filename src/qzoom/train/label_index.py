@@ -15,7 +15,7 @@ from torch import Tensor
 from qzoom.errors import CheckpointError
 from qzoom.labels.region_settings import RegionLabelSettings, settings_from_json
 from qzoom.labels.store import read_settings
-from qzoom.train.epochs import places_of_step
+from qzoom.train.epochs import epoch_places
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ class LabelIndex:
 
     def batch(self, step: int, size: int, seed: int) -> list[Dialogue]:
         """The dialogues of one step: every one once an epoch, each epoch in its own order."""
-        places = places_of_step(len(self.dialogues), step, size, f"region/{seed}")
-        return [self.dialogues[place] for place in places]
+        places = epoch_places(step, size, len(self.dialogues), f"region/{seed}")
+        return [self.dialogues[place] for _, place in places]
 
 
 def _teaching_rows(folder: Path) -> Iterator[LabelledTurn]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from qzoom.data.files import Closing
+from qzoom.progress import time_left
 
 
 class MetricsLog(Closing):
@@ -82,7 +83,6 @@ def _drop_after(path: Path, step: int) -> None:
 
 
 def _progress(stage: str, done: int, steps: int, pace_s: float, means: Mapping[str, float]) -> str:
-    minutes = round(pace_s * (steps - done) / 60)
-    left = f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+    left = time_left(pace_s * (steps - done))
     shown = " ".join(f"{key} {value:g}" for key, value in means.items())
     return f"{stage} {done}/{steps} {shown} ({left} left)\n"

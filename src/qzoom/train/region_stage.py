@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from qzoom.errors import ConfigError
 from qzoom.images.decode import decode_image
@@ -46,7 +46,7 @@ class RegionStage:
         self.batch_size, self.seed = batch_size, seed
         model.checkpoint.trunk.requires_grad_(False)
         parts.add_on.requires_grad_(False)
-        self.modules = {"region": parts.add_on.region.requires_grad_(True)}
+        self.modules: dict[str, nn.Module] = {"region": parts.add_on.region.requires_grad_(True)}
 
     def make_batch(self, step: int) -> Batch:
         """Prompts of one step, and the labels of every turn."""

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from qzoom.data.images import ImageFolder
 from qzoom.errors import ConfigError
 from qzoom.images.pipeline import ImagePipeline
-from qzoom.train.epochs import places_of_step
+from qzoom.train.epochs import epoch_places
 from qzoom.train.loader import Batch
 from qzoom.train.sft_batch import Looks, TaughtPrompt, pack_taught, run_of, taught_ids
 from qzoom.train.sft_recipe import SftRecipe
@@ -78,8 +78,8 @@ class SftStage:
         """Looks, prompts and answers of one step."""
         recipe = self.recipe
         name = f"{self.name}/{recipe.seed}"
-        places = places_of_step(len(self.samples), step, recipe.batch_size, name)
-        return self.pack([self.samples[place] for place in places])
+        places = epoch_places(step, recipe.batch_size, len(self.samples), name)
+        return self.pack([self.samples[place] for _, place in places])
 
     def pack(self, samples: Sequence[SftSample]) -> Batch:
         """Samples as arrays."""

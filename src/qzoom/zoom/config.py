@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from qzoom.errors import ConfigError
+from qzoom.zoom.effort import EffortThresholds
 
 Family = Literal["qwen3_vl", "qwen2_5_vl"]
 SinkRule = Literal["none", "corner", "token0"]
@@ -33,6 +34,7 @@ _OWN_FIELDS = (
     "min_crop_side_px",
     "max_crop_cells",
     "mode",
+    "effort_thresholds",
 )
 
 
@@ -61,6 +63,8 @@ class ZoomConfig:
         max_crop_cells: A crop is given at most this many cells; 0 gives it the source's budget, as
             the reference does.
         mode: "reference" reproduces the published behaviour.
+        effort_thresholds: Gate thresholds by level of effort, as 'qzoom calibrate' chose them for
+            these very branches; none where it did not.
 
     Raises:
         ConfigError: If a value has the wrong type or lies out of range.
@@ -80,6 +84,7 @@ class ZoomConfig:
     min_crop_side_px: int = 28
     max_crop_cells: int = 0
     mode: Mode = "reference"
+    effort_thresholds: Mapping[str, float] = field(default_factory=EffortThresholds)
 
     def __post_init__(self) -> None:
         for name in ("enabled", "gate_enabled", "align_roi_positions"):
@@ -93,6 +98,9 @@ class ZoomConfig:
             self.sink_rule in get_args(SinkRule), "sink_rule", self.sink_rule, _one_of(SinkRule)
         )
         _require(self.mode in get_args(Mode), "mode", self.mode, _one_of(Mode))
+        object.__setattr__(self, "effort_thresholds", EffortThresholds(self.effort_thresholds))
+        if self.effort_thresholds and not self.gate_enabled:
+            raise ConfigError("effort_thresholds needs gate_enabled: its levels are the gate's")
         if self.enabled:
             _require(self.split_layer > 0, "split_layer", self.split_layer, "at least 1")
             _require(self.branch_depth > 0, "branch_depth", self.branch_depth, "at least 1")
@@ -131,6 +139,8 @@ class ZoomConfig:
         if not self.enabled:
             return {"enable_twig": False}
         own = {name: getattr(self, name) for name in _OWN_FIELDS}
+        levels = dict(own.pop("effort_thresholds"))
+        own |= {"effort_thresholds": levels} if levels else {}
         return {
             "enable_twig": True,
             "twig_K": self.split_layer,

@@ -120,10 +120,9 @@ class ZoomModel:
         Raises:
             ConfigError: for a budget below 1 cell, or a least above the greatest.
         """
-        cell_px = self.pipeline.cell_side_px**2
-        least, most = self.pipeline.min_pixels // cell_px, self.pipeline.max_pixels // cell_px
+        least, most = self.pipeline.budget_cells
         if min_cells is None:
-            least = min(max(least, 1), most if max_cells is None else max_cells)
+            least = min(least, most if max_cells is None else max_cells)
         if max_cells is None:
             most = most if min_cells is None else max(most, min_cells)
         pipeline = self.pipeline.with_budget(

@@ -9,6 +9,7 @@ from typing import Literal, TypedDict, get_args
 from qzoom.errors import ConfigError
 from qzoom.geometry.boxes import BoxLike
 from qzoom.zoom.config import ZoomConfig
+from qzoom.zoom.effort import EffortLevel, EffortThresholds
 from qzoom.zoom.sampling import Sampling
 
 Zoom = Literal["auto", "never", "always"]
@@ -21,6 +22,8 @@ class AskOptions(TypedDict, total=False):
     stop: text that ends the answer and is no part of it; one string or several.
     zoom: "auto" lets the gate decide (without a gate every question zooms); "never" and "always"
         do not ask it. Where the region network finds nothing the answer is direct all the same.
+    effort: "low", "medium" or "high": a gate threshold that 'qzoom calibrate' stored in the
+        checkpoint; None keeps the model's own.
     gate_threshold, roi_threshold: in place of the model's own; None keeps those.
     box_xyxy_px: look closer at this part of the first image, in its pixels, x2 and y2 exclusive;
         neither the gate nor the region network is asked.
@@ -35,6 +38,7 @@ class AskOptions(TypedDict, total=False):
     seed: int | None
     stop: str | Sequence[str] | None
     zoom: Zoom
+    effort: EffortLevel | None
     gate_threshold: float | None
     roi_threshold: float | None
     box_xyxy_px: BoxLike | None
@@ -62,8 +66,9 @@ def read_options(
         own_eos: the model's end tokens.
 
     Raises:
-        ConfigError: for an unknown option or a value out of range, and for zoom="always" where
-            the checkpoint is a plain backbone.
+        ConfigError: for an unknown option or a value out of range, for zoom="always" where the
+            checkpoint is a plain backbone, and for an effort beside a gate threshold or where the
+            checkpoint has no levels.
     """
     unknown = sorted(set(given) - set(AskOptions.__annotations__))
     if unknown:
@@ -72,7 +77,7 @@ def read_options(
     eos = given.get("eos_token_id")
     return Options(
         config.with_overrides(
-            gate_threshold=given.get("gate_threshold"), roi_threshold=given.get("roi_threshold")
+            gate_threshold=_gate_threshold(given, config), roi_threshold=given.get("roi_threshold")
         ),
         _sampling(given),
         _as_ids(own_eos if eos is None else eos),
@@ -85,6 +90,17 @@ def read_options(
 def _sampling(given: AskOptions) -> Sampling:
     names = Sampling.__dataclass_fields__
     return Sampling(**{name: value for name, value in given.items() if name in names})  # type: ignore[arg-type]
+
+
+def _gate_threshold(given: AskOptions, config: ZoomConfig) -> float | None:
+    effort, threshold = given.get("effort"), given.get("gate_threshold")
+    if effort is None:
+        return threshold
+    if threshold is not None:
+        raise ConfigError(
+            f"effort={effort!r} and gate_threshold={threshold!r} both say when to zoom; give one"
+        )
+    return EffortThresholds(config.effort_thresholds).of(effort)
 
 
 def _zoom(zoom: Zoom, config: ZoomConfig) -> Zoom:

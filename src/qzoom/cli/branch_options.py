@@ -1,0 +1,48 @@
+"""What the trainings of the branches share on the command line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from qzoom.cli.arguments import check_folder, count, existing_file
+from qzoom.cli.quiet import hush_libraries
+
+
+def add_branch_options(parser: argparse.ArgumentParser) -> None:
+    """Everything but the labels, which each branch has in its own form."""
+    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="image root")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="training states and the adapter"
+    )
+    parser.add_argument("--model", metavar="NAME", help="folder or hub id (default: embedded)")
+    parser.add_argument(
+        "--adapter", type=Path, metavar="DIR", help="branches to start from, not the model's own"
+    )
+    parser.add_argument(
+        "--recipe", type=existing_file, metavar="PATH", help="YAML (default: the paper's settings)"
+    )
+    parser.add_argument(
+        "--workers", type=count, default=1, metavar="N", help="processes that read pictures"
+    )
+    parser.add_argument("--device", metavar="NAME", help="such as cuda (default: cpu)")
+    parser.add_argument("--dtype", metavar="NAME", help="of the weights (default: float32)")
+
+
+def run_branch(args: argparse.Namespace, branch: str, labels: Any) -> int:
+    """Train, print the adapter's folder; what is in the folder already is gone on from.
+
+    Args:
+        branch: "region" or "gate".
+    """
+    check_folder(args.out)
+    hush_libraries()
+    names = ("images", "out", "model", "recipe", "workers", "device", "dtype", "adapter")
+    options = {name: getattr(args, name) for name in names}
+    job = import_module("qzoom.train.branch_job").Job(labels, **options)
+    train: Any = getattr(import_module(f"qzoom.train.{branch}_training"), f"train_{branch}")
+    sys.stdout.write(f"{train(job)}\n")
+    return 0
