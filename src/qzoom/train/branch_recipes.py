@@ -30,7 +30,9 @@ class RegionRecipe:
 
     Args:
         epochs: Passes over the labels.
-        batch_size: Dialogues of a step.
+        batch_size: Dialogues of a micro-batch.
+        accumulate: Micro-batches of a step, over all processes: a step sees `batch_size *
+            accumulate` dialogues wherever they run.
         turns: Most questions about one picture trained in one pass.
         warmup_share: Share of the steps in which the learning rate rises.
         bf16: Autocast; weights and optimiser stay as they are.
@@ -40,6 +42,7 @@ class RegionRecipe:
     seed: int = 0
     epochs: float = 1.0
     batch_size: int = 128
+    accumulate: int = 1
     turns: int = 1
     warmup_share: float = 0.03
     bf16: bool = True
@@ -48,18 +51,20 @@ class RegionRecipe:
     branches: BranchSettings = field(default_factory=BranchSettings)
 
     def __post_init__(self) -> None:
-        if not self.epochs > 0 or self.batch_size < 1 or self.turns < 1:
-            raise ConfigError("epochs, batch_size and turns must be above 0")
+        if not self.epochs > 0 or min(self.batch_size, self.accumulate, self.turns) < 1:
+            raise ConfigError("epochs, batch_size, accumulate and turns must be above 0")
         if not 0 <= self.warmup_share <= 1:
             raise ConfigError(f"warmup_share is {self.warmup_share}; it is a share from 0 to 1")
 
 
 def loop_settings(recipe: RegionRecipe, samples: int, workers: int) -> LoopSettings:
     """Steps and rates of a training on so many samples."""
-    steps = max(1, math.ceil(recipe.epochs * samples / recipe.batch_size))
+    step_size = recipe.batch_size * recipe.accumulate
+    steps = max(1, math.ceil(recipe.epochs * samples / step_size))
     warmup = max(1, round(recipe.warmup_share * steps))
     return LoopSettings(
         steps=steps,
+        accumulate=recipe.accumulate,
         save_every=recipe.save_every,
         log_every=max(1, min(20, steps // 20)),
         workers=workers,

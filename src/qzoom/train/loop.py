@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,11 +12,12 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from qzoom.errors import QZoomError
+from qzoom.errors import ConfigError
 from qzoom.train.loader import Batch, batches
 from qzoom.train.metrics import MetricsLog
 from qzoom.train.optim import OptimizerPair, OptimSettings
 from qzoom.train.state import resume, save_state
+from qzoom.train.step_report import MicroReport, StepReport, samples_of, weight_of
 
 
 class Stage(Protocol):
@@ -25,25 +25,37 @@ class Stage(Protocol):
 
     name: str
 
-    def make_batch(self, step: int) -> Batch:
-        """Batch of a step, computed in a worker."""
+    def make_batch(self, place: int, /) -> Batch:
+        """The micro-batch at a place of the training's sequence, computed in a worker.
+
+        A pure function of `place`; step n of the loop takes the places from n * accumulate on. Two
+        keys are read by the loop where they are there: `loss_weight` and `sample_ids`.
+        """
         ...
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-        """Loss and metrics of a batch."""
+        """Loss and metrics of a batch: the loss a mean over `loss_weight` equal parts."""
         ...
 
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """How long and how often, in steps; `bf16` runs the stage under autocast."""
+    """How long and how often, in steps; `bf16` runs the stage under autocast.
+
+    accumulate: micro-batches of a step. The step's loss is their mean, weighted by `loss_weight`.
+    """
 
     steps: int
+    accumulate: int = 1
     save_every: int = 100
     log_every: int = 20
     workers: int = 1
     bf16: bool = True
     optim: OptimSettings = field(default_factory=OptimSettings)
+
+    def __post_init__(self) -> None:
+        if self.accumulate < 1:
+            raise ConfigError(f"accumulate is {self.accumulate}; a step has at least 1 micro-batch")
 
 
 def run_stage(
@@ -66,10 +78,11 @@ def run_stage(
         sys.stderr.write(f"{stage.name}: all {last} steps are done\n")
         return
     log = MetricsLog(folder / "metrics.jsonl", stage.name, start, last, settings.log_every)
-    work = batches(stage.make_batch, start, last, settings.workers)
+    each = settings.accumulate
+    work = batches(stage.make_batch, start * each, last * each, settings.workers)
     with log, closing(work):
-        for step, batch in enumerate(work, start):
-            metrics = _train_step(stage, batch, optimizers, step, settings)
+        for step in range(start, last):
+            metrics = _train_step(stage, work, optimizers, step, settings)
             if line := log.add(step + 1, metrics):
                 sys.stderr.write(line)
             if (step + 1) % settings.save_every == 0 or step + 1 == last:
@@ -85,19 +98,32 @@ def _named_parameters(modules: Mapping[str, nn.Module]) -> dict[str, nn.Paramete
 
 
 def _train_step(
-    stage: Stage, batch: Batch, optimizers: OptimizerPair, step: int, settings: LoopSettings
+    stage: Stage,
+    work: Iterator[Batch],
+    optimizers: OptimizerPair,
+    step: int,
+    settings: LoopSettings,
 ) -> dict[str, float]:
-    """One update; the metrics of its batch, the loss first."""
+    """One update from the next micro-batches; the metrics of the step, the loss first."""
     device = next(iter(optimizers.named.values())).device.type
+    micro = [
+        _backward(stage, next(work), index, device, settings)
+        for index in range(settings.accumulate)
+    ]
+    report = StepReport(stage.name, step, micro)
+    report.check_losses()
+    norm = optimizers.step(step, settings.steps, report.gradient_scale)
+    report.check_gradient(norm)
+    return report.metrics(norm)
+
+
+def _backward(
+    stage: Stage, batch: Batch, index: int, device: str, settings: LoopSettings
+) -> MicroReport:
+    """Add a micro-batch's gradients, weighted; the sum is divided when all are there."""
     with torch.autocast(device, torch.bfloat16, enabled=settings.bf16):
         loss, metrics = stage.loss(batch)
-    value = float(loss.detach())
-    if not math.isfinite(value):
-        raise QZoomError(f"{stage.name}: loss is {value} at step {step}; the last state is kept")
-    loss.backward()  # type: ignore[no-untyped-call]
-    norm = optimizers.step(step, settings.steps)
-    if not math.isfinite(norm):
-        raise QZoomError(
-            f"{stage.name}: the gradient's norm is {norm} at step {step}; the last state is kept"
-        )
-    return {"loss": value, "gradient_norm": norm, **metrics}
+    # Where a step is one micro-batch, its weight cancels out: leave the gradients as they are.
+    weight = weight_of(batch) if settings.accumulate > 1 else 1.0
+    (loss * weight).backward()  # type: ignore[no-untyped-call]
+    return MicroReport(index, float(loss.detach()), weight, metrics, samples_of(batch))

@@ -65,12 +65,16 @@ class OptimizerPair:
                 groups.setdefault(scale, []).append(parameter)
         return [{"params": members, "scale": scale} for scale, members in groups.items()]
 
-    def step(self, step: int, total_steps: int) -> float:
+    def step(self, step: int, total_steps: int, gradient_scale: float = 1.0) -> float:
         """Clip, set the learning rates for this step, update and clear the gradients.
+
+        Args:
+            gradient_scale: what the gradients are multiplied by first.
 
         Returns:
             The gradient's norm before clipping; where it is not finite, nothing was updated.
         """
+        self._scale(gradient_scale)
         clipped = clip_grad_norm_(list(self.named.values()), self.settings.max_grad_norm)
         norm = float(clipped)
         if not math.isfinite(norm):
@@ -83,6 +87,13 @@ class OptimizerPair:
             part.step()
             part.zero_grad()
         return norm
+
+    def _scale(self, factor: float) -> None:
+        if factor == 1.0:
+            return
+        for parameter in self.named.values():
+            if parameter.grad is not None:
+                parameter.grad.mul_(factor)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Every state tensor, named by part, parameter and state."""

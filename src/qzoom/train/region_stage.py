@@ -9,10 +9,12 @@ from torch import Tensor
 
 from qzoom.errors import ConfigError
 from qzoom.images.decode import decode_image
+from qzoom.labels.tristate import IGNORE
 from qzoom.train.branch_losses import region_loss
 from qzoom.train.label_index import Dialogue, LabelIndex
 from qzoom.train.loader import Batch
 from qzoom.train.prompt_batch import Prompt, pack_prompts, split_flat, tap_prompts
+from qzoom.train.step_report import SAMPLES, WEIGHT
 from qzoom.train.tap_pass import region_map_logits
 from qzoom.zoom.model import ZoomModel
 
@@ -48,15 +50,17 @@ class RegionStage:
         parts.add_on.requires_grad_(False)
         self.modules = {"region": parts.add_on.region.requires_grad_(True)}
 
-    def make_batch(self, step: int) -> Batch:
-        """Prompts of one step, and the labels of every turn."""
-        dialogues = self.index.batch(step, self.batch_size, self.seed)
+    def make_batch(self, place: int) -> Batch:
+        """Prompts of one micro-batch, and the labels of every turn; each labelled cell counts."""
+        dialogues = self.index.batch(place, self.batch_size, self.seed)
         prompts = [self._prompt(dialogue) for dialogue in dialogues]
         labels = [turn.labels_hw().numpy() for dialogue in dialogues for turn in dialogue]
         return {
             **pack_prompts(prompts, self.tokenizer, self.parts.ids.image),
             "labels": np.concatenate([label.reshape(-1) for label in labels]),
             "label_hw": np.array([label.shape for label in labels]),
+            WEIGHT: np.array(sum(int((label != IGNORE).sum()) for label in labels)),
+            SAMPLES: np.array([turn.id for dialogue in dialogues for turn in dialogue]),
         }
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
