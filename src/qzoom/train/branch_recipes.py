@@ -35,6 +35,7 @@ class RegionRecipe:
             accumulate` dialogues wherever they run.
         turns: Most questions about one picture trained in one pass.
         warmup_share: Share of the steps in which the learning rate rises.
+        shard: Several processes hold parts of what is trained (FSDP2), not all of it (DDP).
         bf16: Autocast; weights and optimiser stay as they are.
         branches: For a plain backbone; `split_layer` 0 takes two thirds of its layers.
     """
@@ -46,6 +47,7 @@ class RegionRecipe:
     turns: int = 1
     warmup_share: float = 0.03
     bf16: bool = True
+    shard: bool = False
     save_every: int = 100
     optim: OptimSettings = field(default_factory=paper_optim)
     branches: BranchSettings = field(default_factory=BranchSettings)
@@ -69,5 +71,6 @@ def loop_settings(recipe: RegionRecipe, samples: int, workers: int) -> LoopSetti
         log_every=max(1, min(20, steps // 20)),
         workers=workers,
         bf16=recipe.bf16,
+        shard=recipe.shard,
         optim=dataclasses.replace(recipe.optim, warmup_steps=warmup),
     )

@@ -12,10 +12,11 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from qzoom.errors import ConfigError
+from qzoom.errors import CheckpointError, ConfigError
 from qzoom.train.loader import Batch, batches
-from qzoom.train.metrics import MetricsLog
+from qzoom.train.metrics import MetricsLog, NoLog
 from qzoom.train.optim import OptimizerPair, OptimSettings
+from qzoom.train.parallel import Processes, processes
 from qzoom.train.state import resume, save_state
 from qzoom.train.step_report import MicroReport, StepReport, samples_of, weight_of
 
@@ -42,7 +43,9 @@ class Stage(Protocol):
 class LoopSettings:
     """How long and how often, in steps; `bf16` runs the stage under autocast.
 
-    accumulate: micro-batches of a step. The step's loss is their mean, weighted by `loss_weight`.
+    accumulate: micro-batches of a step, dealt out to however many processes there are. The step's
+        loss is their mean, weighted by `loss_weight`.
+    shard: several processes hold parts of the weights (FSDP2) and not all of them (DDP).
     """
 
     steps: int
@@ -51,6 +54,7 @@ class LoopSettings:
     log_every: int = 20
     workers: int = 1
     bf16: bool = True
+    shard: bool = False
     optim: OptimSettings = field(default_factory=OptimSettings)
 
     def __post_init__(self) -> None:
@@ -64,29 +68,106 @@ def run_stage(
     """Train the modules' trainable parameters on one stage until `settings.steps`.
 
     States and `metrics.jsonl` go into the folder; a run that was stopped goes on from its last
-    state and computes exactly what it would have without the stop.
+    state and computes exactly what it would have without the stop. Several processes, started by
+    `torchrun` or `accelerate launch`, call this alike; one of them writes.
 
     Raises:
+        ConfigError: when the micro-batches of a step cannot be dealt out to the processes, or Muon
+            is to train shards.
         CheckpointError: when the folder's state does not fit the modules.
         QZoomError: on a loss or gradient that is not finite, before it touches any weight.
         RuntimeError: when a data worker died.
     """
+    together = processes(_device(modules), shard=settings.shard)
+    each = together.micro_batches(settings.accumulate)
+    model = together.wrap(stage, modules)
     optimizers = OptimizerPair(_named_parameters(modules), settings.optim)
+    together.check_optimizers(tuple(optimizers.parts))
     folder.mkdir(parents=True, exist_ok=True)
-    start, last = resume(folder, modules, optimizers), settings.steps
+    start = _start(resume(folder, modules, optimizers), together, folder)
+    if start >= settings.steps and together.writes:
+        sys.stderr.write(f"{stage.name}: all {settings.steps} steps are done\n")
+
+    def make(turn: int) -> Batch:
+        return stage.make_batch(together.place(turn))
+
+    work = batches(make, start * each, settings.steps * each, settings.workers)
+    with closing(work):
+        run = _Run(stage.name, model, optimizers, settings, together, work)
+        _run_steps(run, start, modules, folder)
+    together.settle(modules)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What every step of a run needs; `work` gives this process's micro-batches in order."""
+
+    name: str
+    model: nn.Module
+    optimizers: OptimizerPair
+    settings: LoopSettings
+    together: Processes
+    work: Iterator[Batch]
+
+
+def _run_steps(run: _Run, start: int, modules: Mapping[str, nn.Module], folder: Path) -> None:
+    settings, together, last = run.settings, run.together, run.settings.steps
     if start >= last:
-        sys.stderr.write(f"{stage.name}: all {last} steps are done\n")
         return
-    log = MetricsLog(folder / "metrics.jsonl", stage.name, start, last, settings.log_every)
-    each = settings.accumulate
-    work = batches(stage.make_batch, start * each, last * each, settings.workers)
-    with log, closing(work):
+    with _log(run, folder, start) as log:
         for step in range(start, last):
-            metrics = _train_step(stage, work, optimizers, step, settings)
+            metrics = _train_step(run, step)
             if line := log.add(step + 1, metrics):
                 sys.stderr.write(line)
             if (step + 1) % settings.save_every == 0 or step + 1 == last:
-                save_state(folder, step + 1, modules, optimizers)
+                save_state(folder, step + 1, modules, run.optimizers, writes=together.writes)
+                together.wait()
+
+
+def _train_step(run: _Run, step: int) -> dict[str, float]:
+    """One update from the next micro-batches of all processes; the step's metrics, loss first."""
+    each = run.together.micro_batches(run.settings.accumulate)
+    mine = [_backward(run, step * each + turn, last=turn == each - 1) for turn in range(each)]
+    # Nothing that is not finite has reached a weight yet, and every process hears of it.
+    micro = sorted(run.together.gather(mine), key=lambda report: report.place)
+    report = StepReport(run.name, step, micro)
+    report.check_losses()
+    # DDP and FSDP2 give the mean over processes; wanted is the sum.
+    scale = run.together.count * report.gradient_scale
+    norm = run.optimizers.step(step, run.settings.steps, scale)
+    report.check_gradient(norm)
+    return report.metrics(norm)
+
+
+def _backward(run: _Run, turn: int, *, last: bool) -> MicroReport:
+    """Add a micro-batch's gradients, weighted; the sum is divided when all are there."""
+    batch = next(run.work)
+    device = next(iter(run.optimizers.named.values())).device.type
+    # Where a step is one micro-batch, its weight cancels out: leave the gradients as they are.
+    weight = weight_of(batch) if run.settings.accumulate > 1 else 1.0
+    with run.together.syncing(run.model, last=last):
+        with torch.autocast(device, torch.bfloat16, enabled=run.settings.bf16):
+            loss, metrics = run.model(batch)
+        (loss * weight).backward()
+    place = run.together.place(turn)
+    return MicroReport(place, float(loss.detach()), weight, metrics, samples_of(batch))
+
+
+def _start(found: int, together: Processes, folder: Path) -> int:
+    """The step to begin with, which all processes must have found alike."""
+    starts = set(together.gather([found]))
+    if len(starts) > 1:
+        raise CheckpointError(
+            f"processes found states of steps {sorted(starts)} in {folder}; use storage they share"
+        )
+    return found
+
+
+def _log(run: _Run, folder: Path, start: int) -> MetricsLog | NoLog:
+    if not run.together.writes:
+        return NoLog()
+    settings = run.settings
+    return MetricsLog(folder / "metrics.jsonl", run.name, start, settings.steps, settings.log_every)
 
 
 def _named_parameters(modules: Mapping[str, nn.Module]) -> dict[str, nn.Parameter]:
@@ -97,33 +178,5 @@ def _named_parameters(modules: Mapping[str, nn.Module]) -> dict[str, nn.Paramete
     }
 
 
-def _train_step(
-    stage: Stage,
-    work: Iterator[Batch],
-    optimizers: OptimizerPair,
-    step: int,
-    settings: LoopSettings,
-) -> dict[str, float]:
-    """One update from the next micro-batches; the metrics of the step, the loss first."""
-    device = next(iter(optimizers.named.values())).device.type
-    micro = [
-        _backward(stage, next(work), index, device, settings)
-        for index in range(settings.accumulate)
-    ]
-    report = StepReport(stage.name, step, micro)
-    report.check_losses()
-    norm = optimizers.step(step, settings.steps, report.gradient_scale)
-    report.check_gradient(norm)
-    return report.metrics(norm)
-
-
-def _backward(
-    stage: Stage, batch: Batch, index: int, device: str, settings: LoopSettings
-) -> MicroReport:
-    """Add a micro-batch's gradients, weighted; the sum is divided when all are there."""
-    with torch.autocast(device, torch.bfloat16, enabled=settings.bf16):
-        loss, metrics = stage.loss(batch)
-    # Where a step is one micro-batch, its weight cancels out: leave the gradients as they are.
-    weight = weight_of(batch) if settings.accumulate > 1 else 1.0
-    (loss * weight).backward()  # type: ignore[no-untyped-call]
-    return MicroReport(index, float(loss.detach()), weight, metrics, samples_of(batch))
+def _device(modules: Mapping[str, nn.Module]) -> torch.device:
+    return next(iter(_named_parameters(modules).values())).device

@@ -39,6 +39,17 @@ class MetricsLog(Closing):
         return _progress(self._stage, done, self._steps, pace_s, means)
 
 
+class NoLog(Closing):
+    """In place of a log in processes that do not write."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def add(self, done: int, values: Mapping[str, float]) -> str | None:
+        """Count nothing."""
+        return None
+
+
 class Window:
     """Running means since the last report."""
 

@@ -13,6 +13,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import AdamW, Optimizer
 
 from qzoom.errors import CheckpointError
+from qzoom.train.parallel import cut_like, whole
 
 Schedule = Literal["plateau", "cosine"]
 
@@ -76,7 +77,7 @@ class OptimizerPair:
         """
         self._scale(gradient_scale)
         clipped = clip_grad_norm_(list(self.named.values()), self.settings.max_grad_norm)
-        norm = float(clipped)
+        norm = float(whole(clipped))
         if not math.isfinite(norm):
             return norm
         fraction = schedule(step, total_steps, self.settings)
@@ -116,7 +117,8 @@ class OptimizerPair:
             part, name, state = key.split("/")
             if part not in self.parts or name not in self.named:
                 raise CheckpointError(f"the state trained {name} with {part}; this recipe does not")
-            self.parts[part].state[self.named[name]][state] = value.clone()
+            parameter = self.named[name]
+            self.parts[part].state[parameter][state] = cut_like(value.clone(), parameter)
 
 
 def schedule(step: int, total_steps: int, settings: OptimSettings) -> float:

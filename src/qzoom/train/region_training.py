@@ -16,6 +16,7 @@ from qzoom.train.branch_recipes import RegionRecipe, loop_settings
 from qzoom.train.fresh_branches import with_branches
 from qzoom.train.label_index import LabelIndex
 from qzoom.train.loop import run_stage
+from qzoom.train.parallel import own_device, processes
 from qzoom.train.region_stage import RegionStage
 from qzoom.zoom.model import ZoomModel
 
@@ -50,15 +51,20 @@ def train_region(job: Job) -> Path:
     if job.recipe is not None:
         recipe = read_settings_file(job.recipe, RegionRecipe, "recipe")
     torch.manual_seed(recipe.seed)
-    loaded = load(job.model, dtype=job.dtype or "float32", device=job.device)
+    together = processes(job.device)
+    loaded = load(job.model, dtype=job.dtype or "float32", device=own_device(job.device))
     where = recipe.branches
     model = ZoomModel(with_branches(loaded.checkpoint, where.split_layer, where.branch_depth))
     index = LabelIndex.open(job.labels, recipe.turns)
     settings = loop_settings(recipe, len(index.dialogues), job.workers)
-    _record(job, recipe, settings.steps)
+    if together.writes:
+        _record(job, recipe, settings.steps)
     stage = RegionStage(model, index, job.images, recipe.batch_size, recipe.seed)
     run_stage(stage, stage.modules, settings, job.out / "region")
-    return save_adapter(job.out / "adapter", model.checkpoint)
+    if together.writes:
+        save_adapter(job.out / "adapter", model.checkpoint)
+    together.wait()
+    return job.out / "adapter"
 
 
 def _record(job: Job, recipe: RegionRecipe, steps: int) -> None:

@@ -1,4 +1,4 @@
-"""What the micro-batches of a step report, and what becomes of it: one loss, one line of metrics."""
+"""What the micro-batches of a step report, and the one loss that comes of it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _SHOWN: Final = 8
 class MicroReport:
     """One micro-batch.
 
-    index: its place among the micro-batches of its step.
+    place: where it is in the training's sequence.
     loss: mean over `weight` equal parts.
     """
 
-    index: int
+    place: int
     loss: float
     weight: float
     metrics: Mapping[str, float]
