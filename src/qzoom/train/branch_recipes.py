@@ -36,6 +36,7 @@ class RegionRecipe:
         turns: Most questions about one picture trained in one pass.
         warmup_share: Share of the steps in which the learning rate rises.
         shard: Several processes hold parts of what is trained (FSDP2), not all of it (DDP).
+        tensorboard: Metrics as TensorBoard event files too, under `tensorboard/`.
         bf16: Autocast; weights and optimiser stay as they are.
         branches: For a plain backbone; `split_layer` 0 takes two thirds of its layers.
     """
@@ -48,6 +49,7 @@ class RegionRecipe:
     warmup_share: float = 0.03
     bf16: bool = True
     shard: bool = False
+    tensorboard: bool = False
     save_every: int = 100
     optim: OptimSettings = field(default_factory=paper_optim)
     branches: BranchSettings = field(default_factory=BranchSettings)
@@ -72,5 +74,6 @@ def loop_settings(recipe: RegionRecipe, samples: int, workers: int) -> LoopSetti
         workers=workers,
         bf16=recipe.bf16,
         shard=recipe.shard,
+        tensorboard=recipe.tensorboard,
         optim=dataclasses.replace(recipe.optim, warmup_steps=warmup),
     )

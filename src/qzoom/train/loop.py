@@ -19,6 +19,7 @@ from qzoom.train.optim import OptimizerPair, OptimSettings
 from qzoom.train.parallel import Processes, processes
 from qzoom.train.state import resume, save_state
 from qzoom.train.step_report import MicroReport, StepReport, samples_of, weight_of
+from qzoom.train.tensorboard import ScalarWriter
 
 
 class Stage(Protocol):
@@ -46,6 +47,7 @@ class LoopSettings:
     accumulate: micro-batches of a step, dealt out to however many processes there are. The step's
         loss is their mean, weighted by `loss_weight`.
     shard: several processes hold parts of the weights (FSDP2) and not all of them (DDP).
+    tensorboard: write the metrics as event files too.
     """
 
     steps: int
@@ -55,6 +57,7 @@ class LoopSettings:
     workers: int = 1
     bf16: bool = True
     shard: bool = False
+    tensorboard: bool = False
     optim: OptimSettings = field(default_factory=OptimSettings)
 
     def __post_init__(self) -> None:
@@ -166,8 +169,11 @@ def _start(found: int, together: Processes, folder: Path) -> int:
 def _log(run: _Run, folder: Path, start: int) -> MetricsLog | NoLog:
     if not run.together.writes:
         return NoLog()
-    settings = run.settings
-    return MetricsLog(folder / "metrics.jsonl", run.name, start, settings.steps, settings.log_every)
+    settings, path = run.settings, folder / "metrics.jsonl"
+    scalars = None
+    if settings.tensorboard:
+        scalars = ScalarWriter(folder / "tensorboard", run.name, start)
+    return MetricsLog(path, run.name, start, settings.steps, settings.log_every, scalars)
 
 
 def _named_parameters(modules: Mapping[str, nn.Module]) -> dict[str, nn.Parameter]:
