@@ -18,10 +18,15 @@ def paper_optim() -> OptimSettings:
 
 @dataclass(frozen=True)
 class BranchSettings:
-    """Where branches sit that a plain backbone is given: after B layers, R deep (Table XI)."""
+    """Where branches sit that a plain backbone is given: after B layers, R deep (Table XI).
+
+    lora_rank: above 0, a branch is trained as low-rank changes to the trunk's layers B+1..B+R,
+        whatever it held before.
+    """
 
     split_layer: int = 0
     branch_depth: int = 3
+    lora_rank: int = 0
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from qzoom.images.decode import decode_image
 from qzoom.labels.tristate import IGNORE
 from qzoom.train.branch_losses import gate_loss
 from qzoom.train.loader import Batch
+from qzoom.train.low_rank import trained_part
 from qzoom.train.prompt_batch import Prompt, pack_prompts, tap_prompts
 from qzoom.train.step_report import SAMPLES, WEIGHT
 from qzoom.train.tap_pass import gate_logits
@@ -42,7 +43,10 @@ DrawLooks = Callable[[int], Sequence[GateLook]]
 
 
 class GateStage:
-    """Batches of labelled looks and their loss. Trains `modules`: the gate branch alone."""
+    """Batches of labelled looks and their loss.
+
+    Trains `modules`: the gate branch alone, or its low-rank changes and its head.
+    """
 
     name = "gate"
 
@@ -62,7 +66,7 @@ class GateStage:
         self.draw, self.images = draw, images
         model.checkpoint.trunk.requires_grad_(False)
         parts.add_on.requires_grad_(False)
-        self.modules = {"gate": parts.add_on.gate.requires_grad_(True)}
+        self.modules = {"gate": trained_part(parts.add_on.gate)}
 
     def make_batch(self, place: int) -> Batch:
         """Prompts of one micro-batch and their labels; each look with a label counts."""

@@ -13,6 +13,7 @@ from qzoom.labels.tristate import IGNORE
 from qzoom.train.branch_losses import region_loss
 from qzoom.train.label_index import Dialogue, LabelIndex
 from qzoom.train.loader import Batch
+from qzoom.train.low_rank import trained_part
 from qzoom.train.prompt_batch import Prompt, pack_prompts, split_flat, tap_prompts
 from qzoom.train.step_report import SAMPLES, WEIGHT
 from qzoom.train.tap_pass import region_map_logits
@@ -22,8 +23,8 @@ from qzoom.zoom.model import ZoomModel
 class RegionStage:
     """Batches of labelled dialogues and the loss of their maps.
 
-    Trains `modules`: the region branch alone. Vision tower and trunk layers 1..B run without
-    gradients; layers above B and the language head do not run.
+    Trains `modules`: the region branch alone, or its low-rank changes. Vision tower and trunk
+    layers 1..B run without gradients; layers above B and the language head do not run.
     """
 
     name = "region"
@@ -48,7 +49,7 @@ class RegionStage:
         self.batch_size, self.seed = batch_size, seed
         model.checkpoint.trunk.requires_grad_(False)
         parts.add_on.requires_grad_(False)
-        self.modules = {"region": parts.add_on.region.requires_grad_(True)}
+        self.modules = {"region": trained_part(parts.add_on.region)}
 
     def make_batch(self, place: int) -> Batch:
         """Prompts of one micro-batch, and the labels of every turn; each labelled cell counts."""

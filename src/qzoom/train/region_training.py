@@ -16,6 +16,7 @@ from qzoom.train.branch_recipes import RegionRecipe, loop_settings
 from qzoom.train.fresh_branches import with_branches
 from qzoom.train.label_index import LabelIndex
 from qzoom.train.loop import run_stage
+from qzoom.train.low_rank import merge_low_rank, start_low_rank
 from qzoom.train.parallel import own_device, processes
 from qzoom.train.region_stage import RegionStage
 from qzoom.zoom.model import ZoomModel
@@ -54,7 +55,8 @@ def train_region(job: Job) -> Path:
     together = processes(job.device)
     loaded = load(job.model, dtype=job.dtype or "float32", device=own_device(job.device))
     where = recipe.branches
-    model = ZoomModel(with_branches(loaded.checkpoint, where.split_layer, where.branch_depth))
+    checkpoint = with_branches(loaded.checkpoint, where.split_layer, where.branch_depth)
+    model = ZoomModel(start_low_rank(checkpoint, "region", where.lora_rank))
     index = LabelIndex.open(job.labels, recipe.turns)
     settings = loop_settings(recipe, len(index.dialogues), job.workers)
     if together.writes:
@@ -62,7 +64,7 @@ def train_region(job: Job) -> Path:
     stage = RegionStage(model, index, job.images, recipe.batch_size, recipe.seed)
     run_stage(stage, stage.modules, settings, job.out / "region")
     if together.writes:
-        save_adapter(job.out / "adapter", model.checkpoint)
+        save_adapter(job.out / "adapter", merge_low_rank(model.checkpoint, "region"))
     together.wait()
     return job.out / "adapter"
 
