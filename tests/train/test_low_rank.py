@@ -124,6 +124,10 @@ def test_an_adapter_of_changes_loads_as_ordinary_layers(labelled: Path, tmp_path
     twice = qzoom.load(tmp_path / "plain", adapter=again)
     assert twice.parts.add_on is not None
     assert not moved(twice.parts.add_on, snapshot(fresh.add_on))
+    # Training goes on from the changes that were loaded.
+    lower = merge_low_rank(start_low_rank(twice.checkpoint, "region", 2), "region")
+    assert lower.add_on is not None
+    assert not moved(lower.add_on, snapshot(fresh.add_on))
     # The sum is made in float32 and rounded once.
     short = qzoom.load(tmp_path / "plain", adapter=adapter, dtype="bfloat16").parts.add_on
     assert short is not None

@@ -31,6 +31,12 @@ class Pair(nn.Module):
         self.up = nn.Parameter(torch.zeros(outputs, rank, device=device))
         nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))
 
+    @torch.no_grad()
+    def take(self, down: Tensor, up: Tensor) -> None:
+        """Start from a change made before."""
+        self.down.copy_(down)
+        self.up.copy_(up)
+
 
 class LowRankLinear(nn.Module):
     """A frozen projection and its change."""
@@ -56,7 +62,8 @@ class LowRankLinear(nn.Module):
 def start_low_rank(checkpoint: LoadedCheckpoint, branch: Branch, rank: int) -> LoadedCheckpoint:
     """Make a branch the trunk's layers with changes to train; rank 0 leaves everything as it is.
 
-    Whatever the branch's layers held is gone; a gate keeps its head.
+    Changes of the same rank that the branch was loaded with are gone on from; whatever else its
+    layers held is gone. A gate keeps its head.
 
     Raises:
         ConfigError: When the checkpoint has no such branch or the rank is below 0.
@@ -70,9 +77,13 @@ def start_low_rank(checkpoint: LoadedCheckpoint, branch: Branch, rank: int) -> L
     assert isinstance(layers, nn.ModuleList)
     config = checkpoint.config
     copy_trunk_layers(part, layers, config.split_layer, config.branch_depth)
+    kept = checkpoint.deltas.get(branch, LowRank(0))
     for name, module in list(part.named_modules()):
         if isinstance(module, nn.Linear) and name.endswith("_proj"):
-            part.set_submodule(name, LowRankLinear(module, rank))
+            changed = LowRankLinear(module, rank)
+            if kept.rank == rank:
+                changed.pair.take(*kept.pairs[f"{name}.weight"])
+            part.set_submodule(name, changed)
     return checkpoint
 
 
