@@ -13,7 +13,6 @@ from safetensors.torch import load_file
 from tests.tiny import FAMILIES, Family, randomize
 from tests.tiny_chat import ANY_REGION, chat_checkpoint, picture
 from tests.train.parts import moved, snapshot
-from tests.train.test_gate_stage import SAMPLES
 from transformers import Qwen3VLConfig
 
 import qzoom
@@ -23,7 +22,7 @@ from qzoom.checkpoints.save import save_checkpoint
 from qzoom.checkpoints.trunk import expected_shapes
 from qzoom.errors import CheckpointError, ConfigError
 from qzoom.train.fresh_branches import with_branches
-from qzoom.train.gate_stage import GateStage
+from qzoom.train.gate_stage import GateLook, GateStage
 from qzoom.train.label_index import LabelIndex
 from qzoom.train.loop import LoopSettings, run_stage
 from qzoom.train.low_rank import LowRankLinear, merge_low_rank, start_low_rank
@@ -82,7 +81,8 @@ def test_only_the_changes_move_and_the_merged_model_is_the_same(
 
 def test_a_gate_trains_its_changes_and_its_head(labelled: Path, tmp_path: Path) -> None:
     model = ZoomModel(start_low_rank(with_branches(plain()), "gate", 2))
-    stage = GateStage(model, lambda step: SAMPLES, labelled)
+    looks = [GateLook("0.png", "what is that?", 1), GateLook("1.png", "what is that?", 0)]
+    stage = GateStage(model, lambda _: looks, labelled)
     add_on = model.parts.add_on
     assert add_on is not None
     before = snapshot(add_on)

@@ -46,7 +46,9 @@ def run_region(args: argparse.Namespace) -> int:
     training = import_module("qzoom.train.region_training")
     names = ("labels", "images", "out", "model", "recipe", "workers", "device", "dtype")
     job = training.Job(**{name: getattr(args, name) for name in names})
-    sys.stdout.write(f"{training.train_region(job)}\n")
+    folder = training.train_region(job)
+    if import_module("qzoom.train.parallel").processes(job.device).writes:
+        sys.stdout.write(f"{folder}\n")
     return 0
 
 
