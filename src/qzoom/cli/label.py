@@ -60,8 +60,8 @@ def run_region(args: argparse.Namespace) -> int:
         raise UsageError("--ray hands out all shards itself; give --parts or --ray")
     hush_libraries()
     jobs = _module("labels.region_job")
-    names = ("records", "images", "out", "shard_size", "batch_size", "most_bad")
-    names += ("model", "device", "dtype")
+    paths, numbers = ("records", "images", "out"), ("shard_size", "batch_size", "most_bad")
+    names = (*paths, *numbers, "model", "device", "dtype")
     fields = {name: getattr(args, name) for name in names}
     job = jobs.RegionJob(heads=_heads(args), settings=_settings(args.settings), **fields)
     if args.ray:
