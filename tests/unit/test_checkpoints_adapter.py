@@ -106,6 +106,6 @@ def test_damage_is_named(tmp_path: Path) -> None:
     (folder / "adapter.json").write_text(json.dumps(settings))
     with pytest.raises(CheckpointError, match="missing or left over"):
         with_adapter(whole, folder)
-    (folder / "adapter.json").write_text(json.dumps({"format": 2}))
-    with pytest.raises(CheckpointError, match="has format 2; this qzoom reads 1"):
+    (folder / "adapter.json").write_text(json.dumps({"format": 3}))
+    with pytest.raises(CheckpointError, match=r"has format 3 .*reads 1 and 2"):
         with_adapter(whole, folder)

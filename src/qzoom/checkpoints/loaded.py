@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+    from qzoom.checkpoints.low_rank import LowRank
     from qzoom.zoom.branches import ZoomAddOn
     from qzoom.zoom.config import Family, ZoomConfig
 
@@ -25,6 +27,8 @@ class LoadedCheckpoint:
         tokenizer: None for checkpoints that work on token ids alone.
         family: `model_type` of the trunk.
         name: Folder name or hub id, for messages and records.
+        deltas: Branches that were made of the trunk's layers and low-rank changes; only those whose
+            weights still are just that are saved so.
         generation_config: generation_config.json, or the trunk's default; `trunk` holds it too.
     """
 
@@ -36,3 +40,4 @@ class LoadedCheckpoint:
     family: Family
     name: str
     generation_config: GenerationConfig
+    deltas: Mapping[str, LowRank] = field(default_factory=dict)

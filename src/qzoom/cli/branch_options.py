@@ -44,5 +44,7 @@ def run_branch(args: argparse.Namespace, branch: str, labels: Any) -> int:
     options = {name: getattr(args, name) for name in names}
     job = import_module("qzoom.train.branch_job").Job(labels, **options)
     train: Any = getattr(import_module(f"qzoom.train.{branch}_training"), f"train_{branch}")
-    sys.stdout.write(f"{train(job)}\n")
+    folder = train(job)
+    if import_module("qzoom.train.parallel").processes(job.device).writes:
+        sys.stdout.write(f"{folder}\n")
     return 0

@@ -41,6 +41,9 @@ def add_parser(verbs: argparse._SubParsersAction[Parser]) -> None:
     region.add_argument("--part", type=count, default=0, metavar="I", help="this process's part")
     region.add_argument("--parts", type=positive_int, default=1, metavar="N", help="of how many")
     region.add_argument(
+        "--ray", type=positive_int, metavar="N", help="label with N actors of a Ray cluster"
+    )
+    region.add_argument(
         "--most-bad", type=share, default=0.05, metavar="SHARE", help="of bad pictures in a shard"
     )
     region.set_defaults(run=run_region)
@@ -61,14 +64,18 @@ def add_parser(verbs: argparse._SubParsersAction[Parser]) -> None:
 
 def run_region(args: argparse.Namespace) -> int:
     """Label records; a run that was stopped goes on with the next shard."""
-    pipeline, regions = _module("labels.pipeline"), _module("labels.region")
-    heads, settings = _heads(args), _settings(args.settings)
-    model, records, images = _open(args)
-    stored = {"model": model.name, **settings.to_json(heads)}
-    store = _module("labels.store").LabelStore(args.out, stored)
-    plan = pipeline.Plan(args.shard_size, args.batch_size, args.part, args.parts, args.most_bad)
-    labeller = regions.RegionLabeller(model, heads, settings)
-    counts = pipeline.label_records(records, images, labeller, store, plan, _say)
+    if args.ray and args.parts > 1:
+        raise UsageError("--ray hands out all shards itself; give --parts or --ray")
+    hush_libraries()
+    jobs = _module("labels.region_job")
+    paths, numbers = ("records", "images", "out"), ("shard_size", "batch_size", "most_bad")
+    names = (*paths, *numbers, "model", "device", "dtype")
+    fields = {name: getattr(args, name) for name in names}
+    job = jobs.RegionJob(heads=_heads(args), settings=_settings(args.settings), **fields)
+    if args.ray:
+        counts = _module("labels.ray_run").label_with_ray(job, args.ray, _say)
+    else:
+        counts = jobs.JobRunner(job).run(args.part, args.parts, _say)
     sys.stdout.write(json.dumps(vars(counts)) + "\n")
     return 0
 

@@ -54,5 +54,7 @@ def run_sft(args: argparse.Namespace) -> int:
     training = import_module("qzoom.train.sft_training")
     names = ("images", "out", "model", "adapter", "recipe", "workers", "device", "dtype")
     job = training.SftJob(tuple(args.samples), **{name: getattr(args, name) for name in names})
-    sys.stdout.write(f"{training.train_sft(job)}\n")
+    folder = training.train_sft(job)
+    if import_module("qzoom.train.parallel").processes(job.device).writes:
+        sys.stdout.write(f"{folder}\n")
     return 0

@@ -16,6 +16,8 @@ from qzoom.settings import read_settings_file
 from qzoom.train.branch_recipes import BranchRecipe, loop_settings
 from qzoom.train.fresh_branches import with_branches
 from qzoom.train.loop import Stage, run_stage
+from qzoom.train.low_rank import Branch, merge_low_rank, start_low_rank
+from qzoom.train.parallel import own_device, processes
 from qzoom.train.record import record_training
 from qzoom.zoom.effort import EffortThresholds
 from qzoom.zoom.model import ZoomModel
@@ -51,19 +53,17 @@ class BranchStage(Stage, Protocol):
 
 def train_branch(
     job: Job[L],
+    branch: Branch,
     kind: type[R],
     stage_of: Callable[[ZoomModel, R], tuple[BranchStage, int]],
-    *,
-    needs_gate: bool = False,
 ) -> Path:
     """Train a branch and write the adapter; a stopped training goes on where it was.
 
-    A plain backbone is given both branches first.
+    A plain backbone is given both branches first, and a model without a gate one to train.
 
     Args:
         kind: The recipe's dataclass.
         stage_of: Makes the stage, and counts the samples of an epoch.
-        needs_gate: Give a gate to a model that has a region branch alone.
 
     Returns:
         folder of the adapter.
@@ -75,14 +75,21 @@ def train_branch(
     if job.recipe is not None:
         recipe = read_settings_file(job.recipe, kind, "recipe")
     torch.manual_seed(recipe.seed)
-    loaded = load(job.model, adapter=job.adapter, dtype=job.dtype or "float32", device=job.device)
-    where = dataclasses.asdict(recipe.branches)
-    model = ZoomModel(with_branches(loaded.checkpoint, needs_gate=needs_gate, **where))
+    together = processes(job.device)
+    device, where = own_device(job.device), dataclasses.asdict(recipe.branches)
+    rank = where.pop("lora_rank")
+    loaded = load(job.model, adapter=job.adapter, dtype=job.dtype or "float32", device=device)
+    checkpoint = with_branches(loaded.checkpoint, needs_gate=branch == "gate", **where)
+    model = ZoomModel(start_low_rank(checkpoint, branch, rank))
     stage, samples = stage_of(model, recipe)
     settings = loop_settings(recipe, samples, job.workers)
-    record_training(job.out, vars(job), dataclasses.asdict(recipe), settings.steps)
+    if together.writes:
+        record_training(job.out, vars(job), dataclasses.asdict(recipe), settings.steps)
     run_stage(stage, stage.modules, settings, job.out / stage.name)
     # Levels of effort were chosen for the branches as they were.
     config = dataclasses.replace(model.config, effort_thresholds=EffortThresholds())
     checkpoint = dataclasses.replace(model.checkpoint, config=config)
-    return save_adapter(job.out / "adapter", checkpoint)
+    if together.writes:
+        save_adapter(job.out / "adapter", merge_low_rank(checkpoint, branch))
+    together.wait()
+    return job.out / "adapter"

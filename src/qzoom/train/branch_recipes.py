@@ -25,12 +25,15 @@ class BranchSettings:
         split_layer: B; 0 takes two thirds of the layers.
         branch_depth: R.
         roi_threshold, max_crop_cells: Of the zoom configuration that is saved with them.
+        lora_rank: Above 0, a branch is trained as low-rank changes to the trunk's layers
+            B+1..B+R, whatever it held before.
     """
 
     split_layer: int = 0
     branch_depth: int = 3
     roi_threshold: float = 0.1
     max_crop_cells: int = 0
+    lora_rank: int = 0
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,12 @@ class EpochRecipe:
 
     Args:
         epochs: Passes over the samples.
-        batch_size: Samples of a step.
+        batch_size: Samples of a micro-batch.
+        accumulate: Micro-batches of a step, over all processes: a step sees `batch_size *
+            accumulate` samples wherever they run.
         warmup_share: Share of the steps in which the learning rate rises.
+        shard: Several processes hold parts of what is trained (FSDP2), not all of it (DDP).
+        tensorboard: Metrics as TensorBoard event files too, under `tensorboard/`.
         bf16: Autocast; weights and optimiser stay as they are.
         save_every: Steps between two states.
     """
@@ -48,13 +55,16 @@ class EpochRecipe:
     seed: int = 0
     epochs: float = 1.0
     batch_size: int = 128
+    accumulate: int = 1
     warmup_share: float = 0.03
     bf16: bool = True
+    shard: bool = False
+    tensorboard: bool = False
     save_every: int = 100
     optim: OptimSettings = field(default_factory=paper_optim)
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "save_every"):
+        for name in ("epochs", "batch_size", "accumulate", "save_every"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be above 0")
         if not 0 <= self.warmup_share <= 1:
@@ -108,13 +118,17 @@ class GateRecipe(BranchRecipe):
 
 def loop_settings(recipe: EpochRecipe, samples: int, workers: int) -> LoopSettings:
     """Steps and rates of a training on so many samples."""
-    steps = max(1, math.ceil(recipe.epochs * samples / recipe.batch_size))
+    step_size = recipe.batch_size * recipe.accumulate
+    steps = max(1, math.ceil(recipe.epochs * samples / step_size))
     warmup = max(1, round(recipe.warmup_share * steps))
     return LoopSettings(
         steps=steps,
+        accumulate=recipe.accumulate,
         save_every=recipe.save_every,
         log_every=max(1, min(20, steps // 20)),
         workers=workers,
         bf16=recipe.bf16,
+        shard=recipe.shard,
+        tensorboard=recipe.tensorboard,
         optim=dataclasses.replace(recipe.optim, warmup_steps=warmup),
     )

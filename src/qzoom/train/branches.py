@@ -25,7 +25,7 @@ from qzoom.train.packed_run import PackedRun
 from qzoom.train.packing import Tokens, encode_turn, pad_texts
 from qzoom.train.pixels import patches_uint8
 from qzoom.train.views import ViewMix, ViewPlan, choose, resize_to_budget
-from qzoom.zoom.branches import ZoomAddOn
+from qzoom.zoom.branches import ZoomAddOn, trunk_source
 
 GATE_SMALL_UNITS: Final = 9.0
 """Em size in coarse units below which print counts as too small for the coarse view."""
@@ -139,20 +139,22 @@ def needs_zoom(question: Question) -> bool:
 
 def init_from_trunk(add_on: ZoomAddOn, layers: nn.ModuleList, split_layer: int) -> None:
     """Copy trunk layers B+1..B+R into both branches; the head starts at zero."""
-    region = add_on.region
-    for index, layer in enumerate(region.layers):
-        layer.load_state_dict(layers[split_layer + index].state_dict())
-    last: Any = layers[split_layer + len(region.layers)]
-    region.final.input_layernorm.load_state_dict(last.input_layernorm.state_dict())
-    for name in ("q_proj", "k_proj", "q_norm", "k_norm"):
-        module = getattr(region.final, name)
-        if module is not None:
-            module.load_state_dict(getattr(last.self_attn, name).state_dict())
+    depth = len(add_on.region.layers) + 1
+    copy_trunk_layers(add_on.region, layers, split_layer, depth)
     if add_on.gate is not None:
-        for index, layer in enumerate(add_on.gate.layers):
-            layer.load_state_dict(layers[split_layer + index].state_dict())
+        copy_trunk_layers(add_on.gate, layers, split_layer, depth)
         nn.init.zeros_(add_on.gate.head.weight)
         nn.init.zeros_(add_on.gate.head.bias)
+
+
+@torch.no_grad()
+def copy_trunk_layers(
+    branch: nn.Module, layers: nn.ModuleList, split_layer: int, depth: int
+) -> None:
+    """Copy trunk layers B+1..B+R into one branch; a head stays as it is."""
+    for name, tensor in branch.state_dict().items():
+        if source := trunk_source(name, depth):
+            tensor.copy_(layers[split_layer + source[0]].get_parameter(source[1]))
 
 
 def _peak_inside(maps: Tensor, cells: Tensor) -> float:

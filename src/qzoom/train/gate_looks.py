@@ -47,7 +47,7 @@ class GateLooks:
 
     def _look(self, row: GateRow, epoch: int) -> GateLook:
         budget, label = row.look(epoch, self.draw)
-        return GateLook(row.image, row.question, label, budget)
+        return GateLook(row.image, row.question, label, budget, row.id)
 
 
 def _balanced(rows: Sequence[GateRow], draw: GateDraw) -> list[GateRow]:

@@ -16,7 +16,9 @@ from qzoom.labels.gate_rows import Budget
 from qzoom.labels.tristate import IGNORE
 from qzoom.train.branch_losses import gate_loss
 from qzoom.train.loader import Batch
+from qzoom.train.low_rank import trained_part
 from qzoom.train.prompt_batch import Prompt, pack_prompts, tap_prompts
+from qzoom.train.step_report import SAMPLES, WEIGHT
 from qzoom.train.tap_pass import gate_logits
 from qzoom.zoom.model import ZoomModel
 
@@ -28,20 +30,25 @@ class GateLook:
     budget_cells: least and most cells of the picture, which is resized to them, up or down; None
         keeps the model's own.
     label: 1 to look closer, 0 not to, `IGNORE` for no opinion.
+    id: names the look in messages; empty names it by its picture.
     """
 
     image: str
     question: str
     label: int
     budget_cells: Budget | None = None
+    id: str = ""
 
 
 DrawLooks = Callable[[int], Sequence[GateLook]]
-"""The looks of a step: a pure function, so that a training resumes exactly."""
+"""The looks of a micro-batch: a pure function, so that a training resumes exactly."""
 
 
 class GateStage:
-    """Batches of labelled looks and their loss. Trains `modules`: the gate branch alone."""
+    """Batches of labelled looks and their loss.
+
+    Trains `modules`: the gate branch alone, or its low-rank changes and its head.
+    """
 
     name = "gate"
 
@@ -61,14 +68,20 @@ class GateStage:
         self.draw, self.images = draw, images
         model.checkpoint.trunk.requires_grad_(False)
         parts.add_on.requires_grad_(False)
-        self.modules: dict[str, nn.Module] = {"gate": parts.add_on.gate.requires_grad_(True)}
+        self.modules: dict[str, nn.Module] = {"gate": trained_part(parts.add_on.gate)}
 
-    def make_batch(self, step: int) -> Batch:
-        """Prompts of one step and their labels."""
-        samples = self.draw(step)
+    def make_batch(self, place: int) -> Batch:
+        """Prompts of one micro-batch and their labels; each look with a label counts."""
+        samples = self.draw(place)
         prompts = [self._prompt(sample) for sample in samples]
         packed = pack_prompts(prompts, self.tokenizer, self.parts.ids.image)
-        return {**packed, "labels": np.array([sample.label for sample in samples])}
+        labels = np.array([sample.label for sample in samples])
+        return {
+            **packed,
+            "labels": labels,
+            WEIGHT: np.array((labels != IGNORE).sum()),
+            SAMPLES: np.array([sample.id or sample.image for sample in samples]),
+        }
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """Binary cross-entropy of the labelled looks, and how many the gate gets right."""

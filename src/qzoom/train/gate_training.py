@@ -25,4 +25,4 @@ def train_gate(job: Job[tuple[Path, ...]]) -> Path:
         looks = GateLooks.open(job.labels, recipe.batch_size, recipe.draw)
         return GateStage(model, looks, job.images), len(looks.rows)
 
-    return train_branch(job, GateRecipe, stage_of, needs_gate=True)
+    return train_branch(job, "gate", GateRecipe, stage_of)

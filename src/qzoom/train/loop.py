@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,11 +12,14 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from qzoom.errors import QZoomError
+from qzoom.errors import CheckpointError, ConfigError
 from qzoom.train.loader import Batch, batches
-from qzoom.train.metrics import MetricsLog
+from qzoom.train.metrics import MetricsLog, NoLog
 from qzoom.train.optim import OptimizerPair, OptimSettings
+from qzoom.train.parallel import Processes, processes
 from qzoom.train.state import resume, save_state
+from qzoom.train.step_report import MicroReport, StepReport, samples_of, weight_of
+from qzoom.train.tensorboard import ScalarWriter
 
 
 class Stage(Protocol):
@@ -25,25 +27,42 @@ class Stage(Protocol):
 
     name: str
 
-    def make_batch(self, step: int) -> Batch:
-        """Batch of a step, computed in a worker."""
+    def make_batch(self, place: int, /) -> Batch:
+        """The micro-batch at a place of the training's sequence, computed in a worker.
+
+        A pure function of `place`; step n of the loop takes the places from n * accumulate on. Two
+        keys are read by the loop where they are there: `loss_weight` and `sample_ids`.
+        """
         ...
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-        """Loss and metrics of a batch."""
+        """Loss and metrics of a batch: the loss a mean over `loss_weight` equal parts."""
         ...
 
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """How long and how often, in steps; `bf16` runs the stage under autocast."""
+    """How long and how often, in steps; `bf16` runs the stage under autocast.
+
+    accumulate: micro-batches of a step, dealt out to however many processes there are. The step's
+        loss is their mean, weighted by `loss_weight`.
+    shard: several processes hold parts of the weights (FSDP2) and not all of them (DDP).
+    tensorboard: write the metrics as event files too.
+    """
 
     steps: int
+    accumulate: int = 1
     save_every: int = 100
     log_every: int = 20
     workers: int = 1
     bf16: bool = True
+    shard: bool = False
+    tensorboard: bool = False
     optim: OptimSettings = field(default_factory=OptimSettings)
+
+    def __post_init__(self) -> None:
+        if self.accumulate < 1:
+            raise ConfigError(f"accumulate is {self.accumulate}; a step has at least 1 micro-batch")
 
 
 def run_stage(
@@ -52,28 +71,109 @@ def run_stage(
     """Train the modules' trainable parameters on one stage until `settings.steps`.
 
     States and `metrics.jsonl` go into the folder; a run that was stopped goes on from its last
-    state and computes exactly what it would have without the stop.
+    state and computes exactly what it would have without the stop. Several processes, started by
+    `torchrun` or `accelerate launch`, call this alike; one of them writes.
 
     Raises:
+        ConfigError: when the micro-batches of a step cannot be dealt out to the processes, or Muon
+            is to train shards.
         CheckpointError: when the folder's state does not fit the modules.
         QZoomError: on a loss or gradient that is not finite, before it touches any weight.
         RuntimeError: when a data worker died.
     """
+    together = processes(_device(modules), shard=settings.shard)
+    each = together.micro_batches(settings.accumulate)
+    model = together.wrap(stage, modules)
     optimizers = OptimizerPair(_named_parameters(modules), settings.optim)
+    together.check_optimizers(tuple(optimizers.parts))
     folder.mkdir(parents=True, exist_ok=True)
-    start, last = resume(folder, modules, optimizers), settings.steps
+    start = _start(resume(folder, modules, optimizers), together, folder)
+    if start >= settings.steps and together.writes:
+        sys.stderr.write(f"{stage.name}: all {settings.steps} steps are done\n")
+
+    def make(turn: int) -> Batch:
+        return stage.make_batch(together.place(turn))
+
+    work = batches(make, start * each, settings.steps * each, settings.workers)
+    with closing(work):
+        run = _Run(stage.name, model, optimizers, settings, together, work)
+        _run_steps(run, start, modules, folder)
+    together.settle(modules)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What every step of a run needs; `work` gives this process's micro-batches in order."""
+
+    name: str
+    model: nn.Module
+    optimizers: OptimizerPair
+    settings: LoopSettings
+    together: Processes
+    work: Iterator[Batch]
+
+
+def _run_steps(run: _Run, start: int, modules: Mapping[str, nn.Module], folder: Path) -> None:
+    settings, together, last = run.settings, run.together, run.settings.steps
     if start >= last:
-        sys.stderr.write(f"{stage.name}: all {last} steps are done\n")
         return
-    log = MetricsLog(folder / "metrics.jsonl", stage.name, start, last, settings.log_every)
-    work = batches(stage.make_batch, start, last, settings.workers)
-    with log, closing(work):
-        for step, batch in enumerate(work, start):
-            metrics = _train_step(stage, batch, optimizers, step, settings)
+    with _log(run, folder, start) as log:
+        for step in range(start, last):
+            metrics = _train_step(run, step)
             if line := log.add(step + 1, metrics):
                 sys.stderr.write(line)
             if (step + 1) % settings.save_every == 0 or step + 1 == last:
-                save_state(folder, step + 1, modules, optimizers)
+                save_state(folder, step + 1, modules, run.optimizers, writes=together.writes)
+                together.wait()
+
+
+def _train_step(run: _Run, step: int) -> dict[str, float]:
+    """One update from the next micro-batches of all processes; the step's metrics, loss first."""
+    each = run.together.micro_batches(run.settings.accumulate)
+    mine = [_backward(run, step * each + turn, last=turn == each - 1) for turn in range(each)]
+    # Nothing that is not finite has reached a weight yet, and every process hears of it.
+    micro = sorted(run.together.gather(mine), key=lambda report: report.place)
+    report = StepReport(run.name, step, micro)
+    report.check_losses()
+    # DDP and FSDP2 give the mean over processes; wanted is the sum.
+    scale = run.together.count * report.gradient_scale
+    norm = run.optimizers.step(step, run.settings.steps, scale)
+    report.check_gradient(norm)
+    return report.metrics(norm)
+
+
+def _backward(run: _Run, turn: int, *, last: bool) -> MicroReport:
+    """Add a micro-batch's gradients, weighted; the sum is divided when all are there."""
+    batch = next(run.work)
+    device = next(iter(run.optimizers.named.values())).device.type
+    # Where a step is one micro-batch, its weight cancels out: leave the gradients as they are.
+    weight = weight_of(batch) if run.settings.accumulate > 1 else 1.0
+    with run.together.syncing(run.model, last=last):
+        with torch.autocast(device, torch.bfloat16, enabled=run.settings.bf16):
+            loss, metrics = run.model(batch)
+        (loss * weight).backward()
+    place = run.together.place(turn)
+    return MicroReport(place, float(loss.detach()), weight, metrics, samples_of(batch))
+
+
+def _start(found: int, together: Processes, folder: Path) -> int:
+    """The step to begin with, which all processes must have found alike."""
+    starts = set(together.gather([found]))
+    if len(starts) > 1:
+        raise CheckpointError(
+            f"processes found states of steps {sorted(starts)} in {folder}; use storage they share"
+        )
+    return found
+
+
+def _log(run: _Run, folder: Path, start: int) -> MetricsLog | NoLog:
+    if not run.together.writes:
+        return NoLog()
+    settings, path = run.settings, folder / "metrics.jsonl"
+    scalars = None
+    if settings.tensorboard:
+        scalars = ScalarWriter(folder / "tensorboard", run.name, start)
+    return MetricsLog(path, run.name, start, settings.steps, settings.log_every, scalars)
 
 
 def _named_parameters(modules: Mapping[str, nn.Module]) -> dict[str, nn.Parameter]:
@@ -84,20 +184,5 @@ def _named_parameters(modules: Mapping[str, nn.Module]) -> dict[str, nn.Paramete
     }
 
 
-def _train_step(
-    stage: Stage, batch: Batch, optimizers: OptimizerPair, step: int, settings: LoopSettings
-) -> dict[str, float]:
-    """One update; the metrics of its batch, the loss first."""
-    device = next(iter(optimizers.named.values())).device.type
-    with torch.autocast(device, torch.bfloat16, enabled=settings.bf16):
-        loss, metrics = stage.loss(batch)
-    value = float(loss.detach())
-    if not math.isfinite(value):
-        raise QZoomError(f"{stage.name}: loss is {value} at step {step}; the last state is kept")
-    loss.backward()  # type: ignore[no-untyped-call]
-    norm = optimizers.step(step, settings.steps)
-    if not math.isfinite(norm):
-        raise QZoomError(
-            f"{stage.name}: the gradient's norm is {norm} at step {step}; the last state is kept"
-        )
-    return {"loss": value, "gradient_norm": norm, **metrics}
+def _device(modules: Mapping[str, nn.Module]) -> torch.device:
+    return next(iter(_named_parameters(modules).values())).device

@@ -12,20 +12,35 @@ from typing import Any
 
 from qzoom.data.files import Closing
 from qzoom.progress import time_left
+from qzoom.train.tensorboard import ScalarWriter
 
 
 class MetricsLog(Closing):
-    """`metrics.jsonl` of one stage, one line every `every` steps; a resumed run continues it."""
+    """`metrics.jsonl` of one stage, one line every `every` steps; a resumed run continues it.
 
-    def __init__(self, path: Path, stage: str, start: int, steps: int, every: int) -> None:
+    `scalars` gets the numbers of every line too, and is closed along with the file.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        stage: str,
+        start: int,
+        steps: int,
+        every: int,
+        scalars: ScalarWriter | None = None,
+    ) -> None:
         _drop_after(path, start)
+        self._scalars = scalars
         self._file = path.open("a", encoding="utf-8")
         self._stage, self._start, self._steps, self._every = stage, start, steps, every
         self._began, self._window = time.monotonic(), Window()
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the files."""
         self._file.close()
+        if self._scalars is not None:
+            self._scalars.close()
 
     def add(self, done: int, values: Mapping[str, float]) -> str | None:
         """Count the step that makes `done` steps; a line of text when a window is full."""
@@ -34,10 +49,24 @@ class MetricsLog(Closing):
             return None
         pace_s = (time.monotonic() - self._began) / (done - self._start)
         means = self._window.means()
-        line = {"stage": self._stage, "step": done, "s_per_step": round(pace_s, 4), **means}
+        numbers = {"s_per_step": round(pace_s, 4), **means}
+        line = {"stage": self._stage, "step": done, **numbers}
         self._file.write(json.dumps(line, allow_nan=False) + "\n")
         self._file.flush()
+        if self._scalars is not None:
+            self._scalars.add(done, numbers)
         return _progress(self._stage, done, self._steps, pace_s, means)
+
+
+class NoLog(Closing):
+    """In place of a log in processes that do not write."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def add(self, done: int, values: Mapping[str, float]) -> str | None:
+        """Count nothing."""
+        return None
 
 
 class Window:

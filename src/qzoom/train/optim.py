@@ -13,6 +13,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import AdamW, Optimizer
 
 from qzoom.errors import CheckpointError
+from qzoom.train.parallel import cut_like, whole
 
 Schedule = Literal["plateau", "cosine"]
 
@@ -65,14 +66,18 @@ class OptimizerPair:
                 groups.setdefault(scale, []).append(parameter)
         return [{"params": members, "scale": scale} for scale, members in groups.items()]
 
-    def step(self, step: int, total_steps: int) -> float:
+    def step(self, step: int, total_steps: int, gradient_scale: float = 1.0) -> float:
         """Clip, set the learning rates for this step, update and clear the gradients.
+
+        Args:
+            gradient_scale: what the gradients are multiplied by first.
 
         Returns:
             The gradient's norm before clipping; where it is not finite, nothing was updated.
         """
+        self._scale(gradient_scale)
         clipped = clip_grad_norm_(list(self.named.values()), self.settings.max_grad_norm)
-        norm = float(clipped)
+        norm = float(whole(clipped))
         if not math.isfinite(norm):
             return norm
         fraction = schedule(step, total_steps, self.settings)
@@ -83,6 +88,13 @@ class OptimizerPair:
             part.step()
             part.zero_grad()
         return norm
+
+    def _scale(self, factor: float) -> None:
+        if factor == 1.0:
+            return
+        for parameter in self.named.values():
+            if parameter.grad is not None:
+                parameter.grad.mul_(factor)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Every state tensor, named by part, parameter and state."""
@@ -105,7 +117,8 @@ class OptimizerPair:
             part, name, state = key.split("/")
             if part not in self.parts or name not in self.named:
                 raise CheckpointError(f"the state trained {name} with {part}; this recipe does not")
-            self.parts[part].state[self.named[name]][state] = value.clone()
+            parameter = self.named[name]
+            self.parts[part].state[parameter][state] = cut_like(value.clone(), parameter)
 
 
 def schedule(step: int, total_steps: int, settings: OptimSettings) -> float:

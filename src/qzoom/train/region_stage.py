@@ -9,10 +9,13 @@ from torch import Tensor, nn
 
 from qzoom.errors import ConfigError
 from qzoom.images.decode import decode_image
+from qzoom.labels.tristate import IGNORE
 from qzoom.train.branch_losses import region_loss
 from qzoom.train.label_index import Dialogue, LabelIndex
 from qzoom.train.loader import Batch
+from qzoom.train.low_rank import trained_part
 from qzoom.train.prompt_batch import Prompt, pack_prompts, split_flat, tap_prompts
+from qzoom.train.step_report import SAMPLES, WEIGHT
 from qzoom.train.tap_pass import region_map_logits
 from qzoom.zoom.model import ZoomModel
 
@@ -20,8 +23,8 @@ from qzoom.zoom.model import ZoomModel
 class RegionStage:
     """Batches of labelled dialogues and the loss of their maps.
 
-    Trains `modules`: the region branch alone. Vision tower and trunk layers 1..B run without
-    gradients; layers above B and the language head do not run.
+    Trains `modules`: the region branch alone, or its low-rank changes. Vision tower and trunk
+    layers 1..B run without gradients; layers above B and the language head do not run.
     """
 
     name = "region"
@@ -46,17 +49,19 @@ class RegionStage:
         self.batch_size, self.seed = batch_size, seed
         model.checkpoint.trunk.requires_grad_(False)
         parts.add_on.requires_grad_(False)
-        self.modules: dict[str, nn.Module] = {"region": parts.add_on.region.requires_grad_(True)}
+        self.modules: dict[str, nn.Module] = {"region": trained_part(parts.add_on.region)}
 
-    def make_batch(self, step: int) -> Batch:
-        """Prompts of one step, and the labels of every turn."""
-        dialogues = self.index.batch(step, self.batch_size, self.seed)
+    def make_batch(self, place: int) -> Batch:
+        """Prompts of one micro-batch, and the labels of every turn; each labelled cell counts."""
+        dialogues = self.index.batch(place, self.batch_size, self.seed)
         prompts = [self._prompt(dialogue) for dialogue in dialogues]
         labels = [turn.labels_hw().numpy() for dialogue in dialogues for turn in dialogue]
         return {
             **pack_prompts(prompts, self.tokenizer, self.parts.ids.image),
             "labels": np.concatenate([label.reshape(-1) for label in labels]),
             "label_hw": np.array([label.shape for label in labels]),
+            WEIGHT: np.array(sum(int((label != IGNORE).sum()) for label in labels)),
+            SAMPLES: np.array([turn.id for dialogue in dialogues for turn in dialogue]),
         }
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:

@@ -26,4 +26,4 @@ def train_region(job: Job[Path]) -> Path:
         stage = RegionStage(model, index, job.images, recipe.batch_size, recipe.seed)
         return stage, len(index.dialogues)
 
-    return train_branch(job, RegionRecipe, stage_of)
+    return train_branch(job, "region", RegionRecipe, stage_of)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -21,6 +22,7 @@ from qzoom.train.sft_batch import Looks, TaughtPrompt, pack_taught, run_of, taug
 from qzoom.train.sft_recipe import SftRecipe
 from qzoom.train.sft_samples import SftSample
 from qzoom.train.sft_weights import trained_modules
+from qzoom.train.step_report import SAMPLES, WEIGHT
 from qzoom.zoom.model import ZoomModel
 
 
@@ -85,7 +87,9 @@ class SftStage:
         """Samples as arrays."""
         looks = Looks(self.images, self.parts.config)
         prompts = [self._prompt(sample, looks) for sample in samples]
-        return {**looks.pack(), **pack_taught(prompts)}
+        packed = pack_taught(prompts)
+        names = np.array([sample.id for sample in samples])
+        return {**looks.pack(), **packed, WEIGHT: np.array(packed["targets"].sum()), SAMPLES: names}
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """Mean over the answers' tokens, and the share of answers whose every token is the top."""

@@ -13,6 +13,7 @@ from qzoom.loading import load
 from qzoom.settings import read_settings_file
 from qzoom.train.branch_recipes import loop_settings
 from qzoom.train.loop import run_stage
+from qzoom.train.parallel import own_device, processes
 from qzoom.train.record import record_training
 from qzoom.train.sft_recipe import SftRecipe
 from qzoom.train.sft_samples import read_samples
@@ -56,10 +57,15 @@ def train_sft(job: SftJob) -> Path:
     images = ImageFolder(job.images)
     samples = read_samples(job.samples, images)
     torch.manual_seed(recipe.seed)
-    model = load(job.model, dtype=job.dtype or "float32", device=job.device, adapter=job.adapter)
+    together, device = processes(job.device), own_device(job.device)
+    model = load(job.model, dtype=job.dtype or "float32", device=device, adapter=job.adapter)
     settings = loop_settings(recipe, len(samples), job.workers)
-    record_training(job.out, vars(job), dataclasses.asdict(recipe), settings.steps)
+    if together.writes:
+        record_training(job.out, vars(job), dataclasses.asdict(recipe), settings.steps)
     stage = SftStage(model, samples, images, recipe)
     run_stage(stage, stage.modules, settings, job.out / stage.name)
     settle(model)
-    return save_checkpoint(job.out / "model", model.checkpoint)
+    if together.writes:
+        save_checkpoint(job.out / "model", model.checkpoint)
+    together.wait()
+    return job.out / "model"

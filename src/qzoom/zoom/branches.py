@@ -112,6 +112,26 @@ class ZoomAddOn(nn.Module):
         self.region = RegionBranch(text_config, depth)
 
 
+def trunk_source(member: str, depth: int) -> tuple[int, str] | None:
+    """Where the trunk holds what a branch's tensor starts from.
+
+    Args:
+        member: Name of the tensor in `GateBranch` or `RegionBranch`.
+        depth: Layers of a branch.
+
+    Returns:
+        the layer, counted from the first one above the split, and the name in it; None for a head.
+    """
+    kind, _, rest = member.partition(".")
+    if kind == "layers":
+        index, _, name = rest.partition(".")
+        return int(index), name
+    if kind != "final":
+        return None
+    inside = rest if rest.startswith("input_layernorm.") else f"self_attn.{rest}"
+    return depth - 1, inside
+
+
 def _decoder_layers(text_config: PreTrainedConfig, count: int) -> nn.ModuleList:
     return nn.ModuleList(_decoder_layer(text_config, index) for index in range(count))
 
