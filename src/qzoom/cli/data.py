@@ -62,6 +62,7 @@ def run_convert(args: argparse.Namespace) -> int:
         args.out,
         limit=args.limit,
         seed=args.seed,
+        only_split=args.only_split,
         max_bad=args.max_bad,
     )
     sys.stdout.write(_json(report.to_json()))
@@ -112,6 +113,7 @@ def _add_convert(kinds: argparse._SubParsersAction[Parser]) -> None:
     convert.add_argument(
         "--seed", metavar="NAME", help="draw the --limit records at random, the same for a name"
     )
+    convert.add_argument("--only-split", metavar="NAME", help="keep the records of one split")
     _add_reader_options(convert)
     _add_max_bad(convert, "bad rows that may be left out (default: 0)")
     convert.set_defaults(run=run_convert)
