@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qzoom.cli.arguments import count, existing_file, positive_int
+from qzoom.cli.data_pdf import add_pdf
 from qzoom.cli.terminal import printable
 from qzoom.data.readers.registry import READERS
 from qzoom.errors import DataError
@@ -26,6 +27,7 @@ def add_parser(verbs: argparse._SubParsersAction[Parser]) -> None:
     _add_check(kinds)
     _add_convert(kinds)
     _add_synth(kinds)
+    add_pdf(kinds)
     _add_unpickle(kinds)
 
 

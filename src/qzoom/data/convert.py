@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
 from qzoom.data.images import ImageFolder
 from qzoom.data.jsonl import write_records
@@ -73,10 +73,21 @@ def convert(
     return report
 
 
-def sample(records: Iterator[Record], size: int, seed: str) -> Iterator[Record]:
+class Named(Protocol):
+    """What has an id."""
+
+    @property
+    def id(self) -> str:
+        """Unique among what is drawn from."""
+
+
+N = TypeVar("N", bound=Named)
+
+
+def sample(records: Iterator[N], size: int, seed: str) -> Iterator[N]:
     """`size` records drawn by a hash of seed and id, in their order."""
 
-    def rank(numbered: tuple[int, Record]) -> bytes:
+    def rank(numbered: tuple[int, N]) -> bytes:
         return hashlib.sha256(f"{seed}/{numbered[1].id}".encode()).digest()
 
     drawn = heapq.nsmallest(size, enumerate(records), key=rank)
