@@ -9,6 +9,7 @@ from qzoom.geometry.boxes import (
     Box,
     cells_to_pixels,
     contains,
+    covered_share,
     intersection_over_union,
     pixels_to_cells,
 )
@@ -125,3 +126,17 @@ def test_bad_sizes_are_refused():
         cells_to_pixels((0, 0, 1, 1), (1, 1), (0, 5))
     with pytest.raises(QZoomError, match="at least 1"):
         pixels_to_cells((0, 0, 1, 1), (0, 1), (5, 5))
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner", "share"),
+    [
+        ((0, 0, 10, 10), (2, 2, 4, 4), 1.0),
+        ((0, 0, 10, 10), (5, 0, 15, 10), 0.5),
+        ((0, 0, 10, 10), (5, 5, 15, 15), 0.25),
+        ((0, 0, 10, 10), (10, 0, 20, 10), 0.0),
+        ((0, 0, 10, 10), (3, 3, 3, 5), 0.0),
+    ],
+)
+def test_share_of_a_box_that_is_covered(outer, inner, share):
+    assert covered_share(outer, inner) == share
