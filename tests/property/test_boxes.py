@@ -9,6 +9,7 @@ from qzoom.geometry.boxes import (
     Box,
     cells_to_pixels,
     contains,
+    covered_share,
     crop_to_cells,
     intersection_over_union,
     pixels_to_cells,
@@ -147,3 +148,17 @@ def test_a_crop_that_no_cells_give_grows_to_whole_cells():
     assert crop_to_cells((30, 10, 60, 40), (4, 10), (300, 120)) == (1, 0, 2, 2)
     with pytest.raises(QZoomError, match="leaves"):
         crop_to_cells((30, 10, 400, 40), (4, 10), (300, 120))
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner", "share"),
+    [
+        ((0, 0, 10, 10), (2, 2, 4, 4), 1.0),
+        ((0, 0, 10, 10), (5, 0, 15, 10), 0.5),
+        ((0, 0, 10, 10), (5, 5, 15, 15), 0.25),
+        ((0, 0, 10, 10), (10, 0, 20, 10), 0.0),
+        ((0, 0, 10, 10), (3, 3, 3, 5), 0.0),
+    ],
+)
+def test_share_of_a_box_that_is_covered(outer, inner, share):
+    assert covered_share(outer, inner) == share

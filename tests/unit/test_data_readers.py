@@ -296,7 +296,7 @@ def test_qzoom_hosted_reads_arrays_too(tmp_path: Path) -> None:
 def test_rows_of_another_shape_are_bad_rows_or_left_out(
     tmp_path: Path, name: str, row: Any
 ) -> None:
-    lines = name == "visual_cot"
+    lines = name in ("visual_cot", "sroie")
     content: Any = {"data": [row]} if name == "textvqa" else [row]
     found = read(name, put(tmp_path / ("a.jsonl" if lines else "a.json"), content))
     assert all(isinstance(item, DataError) for item in found)

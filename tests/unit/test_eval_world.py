@@ -7,52 +7,12 @@ import json
 import pytest
 from tests.train.parts import make_add_on, make_model, tokenizer
 
-from qzoom.eval.world import Tally, asked_scenes, evaluate_world
-from qzoom.synth.canvas import Question
+from qzoom.eval.world import asked_scenes, evaluate_world
 from qzoom.train.export import checkpoint_of
 from qzoom.train.recipe import ZoomRecipe
-from qzoom.zoom.answer import ZoomAnswer
 from qzoom.zoom.model import ZoomModel
 
 LOOKS = ("direct_coarse", "direct_double", "direct_full", "zoom_coarse")
-
-
-def answer(text: str, zoomed: bool = False, box: tuple[int, int, int, int] = (0, 0, 9, 9)):
-    return ZoomAnswer(
-        text=text,
-        zoomed=zoomed,
-        gate_probability=0.5,
-        boxes_xyxy_px=[box] if zoomed else [],
-        heatmap=None,
-        image_index=0,
-        token_ids=[1],
-        usage={"visual_tokens": 60, "roi_tokens": 20 if zoomed else 0},
-    )
-
-
-def test_a_tally_counts_what_was_right_and_what_it_cost() -> None:
-    tally = Tally()
-    tally.add(Question("?", "owl", "sign_word", (1, 1, 5, 5), 5.0), answer(" owl ", True))
-    tally.add(Question("?", "12", "sign_number", (1, 1, 5, 50), 5.0), answer("13", True))
-    tally.add(Question("?", "3", "count"), answer("3", True))
-    tally.add(Question("?", "red", "colour", (1, 1, 5, 5)), answer("reds"))
-    report = tally.report()
-    assert report["exact_match"] == 0.5
-    assert report["questions"] == 4
-    assert report["mean_visual_tokens"] == 75.0
-    assert report["zoomed"] == 0.75
-    # A whole-picture question has nothing to hold.
-    assert report["answer_inside_crop"] == 0.5
-    assert report["by_kind"] == {"colour": 0.0, "count": 1.0, "sign_number": 0.0, "sign_word": 1.0}
-    low, high = report["interval_95"]
-    assert low < 0.5 < high
-
-
-def test_an_empty_tally() -> None:
-    report = Tally().report()
-    assert report["exact_match"] is None
-    assert report["interval_95"] == [0.0, 1.0]
-    assert report["questions"] == 0
 
 
 def test_asked_scenes_repeat_and_hold_no_question_twice() -> None:

@@ -19,7 +19,7 @@ MAX_LINES = 350
 MAY_USE = {
     "geometry": {"errors", "geometry"},
     "images": {"errors", "geometry", "images"},
-    "data": {"data", "errors", "images", "synth"},
+    "data": {"data", "errors", "geometry", "images", "synth"},
 }
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qzoom.cli.arguments import count, existing_file, positive_int
+from qzoom.cli.data_pdf import add_pdf
 from qzoom.cli.terminal import printable
 from qzoom.data.readers.registry import READERS
 from qzoom.errors import DataError
@@ -26,6 +27,7 @@ def add_parser(verbs: argparse._SubParsersAction[Parser]) -> None:
     _add_check(kinds)
     _add_convert(kinds)
     _add_synth(kinds)
+    add_pdf(kinds)
     _add_unpickle(kinds)
 
 
@@ -62,6 +64,7 @@ def run_convert(args: argparse.Namespace) -> int:
         args.out,
         limit=args.limit,
         seed=args.seed,
+        only_split=args.only_split,
         max_bad=args.max_bad,
     )
     sys.stdout.write(_json(report.to_json()))
@@ -112,6 +115,7 @@ def _add_convert(kinds: argparse._SubParsersAction[Parser]) -> None:
     convert.add_argument(
         "--seed", metavar="NAME", help="draw the --limit records at random, the same for a name"
     )
+    convert.add_argument("--only-split", metavar="NAME", help="keep the records of one split")
     _add_reader_options(convert)
     _add_max_bad(convert, "bad rows that may be left out (default: 0)")
     convert.set_defaults(run=run_convert)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
 from qzoom.data.images import ImageFolder
 from qzoom.data.jsonl import write_records
@@ -47,6 +47,7 @@ def convert(
     *,
     limit: int | None = None,
     seed: str | None = None,
+    only_split: str | None = None,
     max_bad: int = 0,
 ) -> Conversion:
     """Write the records of a reader to `out`, which appears only when all are written.
@@ -55,6 +56,7 @@ def convert(
         limit: at most so many records; None takes all.
         seed: names a repeatable random sample of `limit` records, kept in memory and written in
             their order; None takes the first `limit`.
+        only_split: leave out records of other splits.
         max_bad: rows that may be left out because something is wrong with them.
 
     Raises:
@@ -64,15 +66,28 @@ def convert(
         raise DataError("--seed names a random sample; give its size with --limit")
     report = Conversion()
     good = _good(reader.read(inputs, options), report, max_bad)
+    if only_split is not None:
+        good = (record for record in good if record.split == only_split)
     chosen = islice(good, limit) if seed is None else sample(good, limit or 0, seed)
     write_records(out, _counted(chosen, report, ImageFolder(options.images)))
     return report
 
 
-def sample(records: Iterator[Record], size: int, seed: str) -> Iterator[Record]:
+class Named(Protocol):
+    """What has an id."""
+
+    @property
+    def id(self) -> str:
+        """Unique among what is drawn from."""
+
+
+N = TypeVar("N", bound=Named)
+
+
+def sample(records: Iterator[N], size: int, seed: str) -> Iterator[N]:
     """`size` records drawn by a hash of seed and id, in their order."""
 
-    def rank(numbered: tuple[int, Record]) -> bytes:
+    def rank(numbered: tuple[int, N]) -> bytes:
         return hashlib.sha256(f"{seed}/{numbered[1].id}".encode()).digest()
 
     drawn = heapq.nsmallest(size, enumerate(records), key=rank)
@@ -108,7 +123,9 @@ def _counted(
                 _look_for(path, folder, report)
         yield record
     if not report.records:
-        raise DataError("no record was found in the inputs; is it the right reader and --only?")
+        raise DataError(
+            "no record was found in the inputs; is it the right reader, --only and --only-split?"
+        )
 
 
 def _look_for(path: str, folder: ImageFolder, report: Conversion) -> None:

@@ -141,11 +141,18 @@ def intersection_over_union(first_xyxy: BoxLike, second_xyxy: BoxLike) -> float:
 
     Two empty boxes share nothing and give 0.0.
     """
-    wide = min(first_xyxy[2], second_xyxy[2]) - max(first_xyxy[0], second_xyxy[0])
-    high = min(first_xyxy[3], second_xyxy[3]) - max(first_xyxy[1], second_xyxy[1])
-    shared = max(0.0, wide) * max(0.0, high)
+    shared = _shared_area(first_xyxy, second_xyxy)
     joint = _area(first_xyxy) + _area(second_xyxy) - shared
     return shared / joint if joint > 0 else 0.0
+
+
+def covered_share(outer_xyxy: BoxLike, inner_xyxy: BoxLike) -> float:
+    """Return the share of `inner_xyxy` that lies inside `outer_xyxy`, 0.0 to 1.0; same unit.
+
+    An empty inner box gives 0.0.
+    """
+    area = _area(inner_xyxy)
+    return _shared_area(outer_xyxy, inner_xyxy) / area if area > 0 else 0.0
 
 
 def contains(outer_xyxy: BoxLike, inner_xyxy: BoxLike) -> bool:
@@ -156,6 +163,12 @@ def contains(outer_xyxy: BoxLike, inner_xyxy: BoxLike) -> bool:
         and outer_xyxy[2] >= inner_xyxy[2]
         and outer_xyxy[3] >= inner_xyxy[3]
     )
+
+
+def _shared_area(first_xyxy: BoxLike, second_xyxy: BoxLike) -> float:
+    wide = min(first_xyxy[2], second_xyxy[2]) - max(first_xyxy[0], second_xyxy[0])
+    high = min(first_xyxy[3], second_xyxy[3]) - max(first_xyxy[1], second_xyxy[1])
+    return max(0.0, wide) * max(0.0, high)
 
 
 def _area(box_xyxy: BoxLike) -> float:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from qzoom.eval.bootstrap import clustered_mean
-from qzoom.eval.world import FULL_CELLS
+from qzoom.eval.looks import FULL_CELLS
 from qzoom.geometry.boxes import contains
 from qzoom.reproduce.questions import AskedScene, is_small
 from qzoom.synth.canvas import Question

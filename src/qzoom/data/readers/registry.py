@@ -66,6 +66,7 @@ _ALL: Final = (
         "the JSONL files hosted for Q-Zoom",
         frozenset({*_PATHS, "only", "keep_suffix"}),
     ),
+    Reader("sroie", "SROIE's receipts as receipts.jsonl", frozenset({*_PATHS, "only"})),
     Reader(
         "hf_dataset",
         "parquet and arrow files, or folders of them",
