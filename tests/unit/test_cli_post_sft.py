@@ -130,7 +130,7 @@ def test_mining(
     for _ in range(2):
         assert main(mining(folder, *more)) == 0
         summary = json.loads(capsys.readouterr().out)
-        assert summary["written"] == {"regression": 1, "improvement": 1}
+        assert summary["written"] == {"regression": 1, "improvement": 1, "miss": 0}
         assert summary["settings"]["target"] == "ground_truth"
     found = lines(folder / "mined.jsonl")
     assert [(each["id"], each["kind"]) for each in found] == [

@@ -91,9 +91,9 @@ def test_regressions_are_mined_in_the_order_of_the_pool(tmp_path: Path) -> None:
         "same_text": 4,
         "not_decided": 0,
         "both": 4,
-        "neither": 4,
+        "miss": 4,
     }
-    assert summary["written"] == {"regression": 4, "improvement": 0}
+    assert summary["written"] == {"regression": 4, "improvement": 0, "miss": 0}
     assert json.loads((tmp_path / "mined.summary.json").read_text()) == summary
 
 
@@ -109,7 +109,7 @@ def test_improvements_are_mixed_in_by_ratio(tmp_path: Path) -> None:
     out, inputs = tmp_path / "mined.jsonl", files(tmp_path, 40)
     half = MiningSettings(improvements=0.5, target="ground_truth")
     summary = mine(records(40), *inputs, matcher(), out, half)
-    assert summary["written"] == {"regression": 8, "improvement": 4}
+    assert summary["written"] == {"regression": 8, "improvement": 4, "miss": 0}
     rows = mined(out)
     assert {each["target"] for each in rows} == {"owl"}
     numbers = [int(each["id"][1:]) for each in rows]
@@ -122,6 +122,20 @@ def test_improvements_are_mixed_in_by_ratio(tmp_path: Path) -> None:
     # Asked for its own answer, an improvement teaches the zoomed one.
     improved = [each for each in mined(out) if each["kind"] == "improvement"]
     assert {each["target"] for each in improved} == {"owl"}
+
+
+def test_misses_teach_the_ground_truth_even_where_both_answers_are_the_same(
+    tmp_path: Path,
+) -> None:
+    out, inputs = tmp_path / "mined.jsonl", files(tmp_path, 40)
+    summary = mine(records(40), *inputs, matcher(), out, MiningSettings(misses=10.0))
+    same = [i for i in range(5) if TEXTS[i][0] == TEXTS[i][1]]
+    assert same
+    missed = {each["id"] for each in mined(out) if each["kind"] == "miss"}
+    expected = {f"q{i}" for i in range(40) if not any("owl" in text for text in TEXTS[i % 5][:2])}
+    assert missed == expected
+    assert summary["counts"]["same_text"] == 0
+    assert {each["target"] for each in mined(out) if each["kind"] == "miss"} == {"owl"}
 
 
 def test_what_is_passed_over(tmp_path: Path) -> None:

@@ -56,6 +56,13 @@ def add_mine(kinds: argparse._SubParsersAction[Parser]) -> None:
         metavar="R",
         help="questions that the crop mends, at most so many for each spoilt one (default: 0)",
     )
+    parser.add_argument(
+        "--misses",
+        type=_ratio,
+        default=0.0,
+        metavar="R",
+        help="questions that both answers get wrong, at most so many for each (default: 0)",
+    )
     parser.add_argument("--seed", type=count, default=0, metavar="N", help="chooses among those")
     _add_judge_options(parser)
     parser.set_defaults(run=run_mine)
@@ -66,7 +73,9 @@ def run_mine(args: argparse.Namespace) -> int:
     kind = _kind(args)
     _check(args, kind)
     mining, judging = _module("labels.mining"), _module("labels.judging")
-    settings = mining.MiningSettings(args.target, args.improvements, args.seed, args.batch_size)
+    settings = mining.MiningSettings(
+        args.target, args.improvements, args.misses, args.seed, args.batch_size
+    )
     records = _module("data.jsonl").RecordFile(args.records)
     folder = _module("data.images").ImageFolder(args.images)
     pool = _module("labels.pool").QuestionPool(records, folder, answered=True)

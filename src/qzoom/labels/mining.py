@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Literal, Protocol, TypeVar, get_args
 
 from qzoom.data.files import replacing
@@ -18,9 +19,17 @@ from qzoom.labels.judge import Decision, JudgeRequest
 from qzoom.labels.judging import CountedJudge
 
 Target = Literal["answer", "ground_truth"]
-Kind = Literal["regression", "improvement"]
+Kind = Literal["regression", "improvement", "miss"]
 
-_PASSED_OVER: Final = ("unanswered", "not_zoomed", "same_text", "not_decided", "both", "neither")
+_PASSED_OVER: Final = ("unanswered", "not_zoomed", "same_text", "not_decided", "both")
+_KIND_OF: Final[Mapping[tuple[bool, bool], Kind | None]] = MappingProxyType(
+    {
+        (True, False): "regression",
+        (False, True): "improvement",
+        (False, False): "miss",
+        (True, True): None,
+    }
+)
 
 
 class MinedRecord(Protocol):
@@ -52,8 +61,9 @@ class MiningSettings:
     Args:
         target: What a row teaches: the "answer" that was right (the base model's for a
             regression), or the first "ground_truth".
-        improvements: Improvements mixed in for every regression, at most; 0 as published.
-        seed: Chooses among improvements.
+        improvements, misses: Questions that the crop mends, and that both answers get wrong, mixed
+            in for every regression, at most; 0 as published. A miss teaches the ground truth.
+        seed: Chooses among those.
         batch_size: Requests handed to the judge at a time.
 
     Raises:
@@ -62,14 +72,17 @@ class MiningSettings:
 
     target: Target = "answer"
     improvements: float = 0.0
+    misses: float = 0.0
     seed: int = 0
     batch_size: int = 32
 
     def __post_init__(self) -> None:
         if self.target not in get_args(Target):
             raise ConfigError(f"target is {self.target!r}; use 'answer' or 'ground_truth'")
-        if not (math.isfinite(self.improvements) and self.improvements >= 0):
-            raise ConfigError(f"improvements is {self.improvements}; it must be 0 or more")
+        for name in ("improvements", "misses"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise ConfigError(f"{name} is {value}; it must be 0 or more")
         if self.batch_size < 1:
             raise ConfigError(f"batch_size is {self.batch_size}; it must be at least 1")
 
@@ -130,7 +143,7 @@ def mine(
 
 
 class _Found:
-    """Ids of both kinds, and counts of all records."""
+    """Ids of each kind, and counts of all records."""
 
     def __init__(self) -> None:
         self.ids: dict[Kind, list[str]] = {kind: [] for kind in get_args(Kind)}
@@ -141,12 +154,13 @@ class _Found:
         verdict = decision.verdict
         if verdict is None:
             self.counts["not_decided"] += 1
-        elif verdict.a_right == verdict.b_right:
-            self.counts["both" if verdict.a_right else "neither"] += 1
-        else:
-            kind: Kind = "regression" if verdict.a_right else "improvement"
-            self.counts[kind] += 1
-            self.ids[kind].append(name)
+            return
+        kind = _KIND_OF[verdict.a_right, verdict.b_right]
+        if kind is None:
+            self.counts["both"] += 1
+            return
+        self.counts[kind] += 1
+        self.ids[kind].append(name)
 
 
 def _judge_all(
@@ -157,7 +171,8 @@ def _judge_all(
     settings: MiningSettings,
 ) -> _Found:
     found = _Found()
-    for batch in in_batches(_disputed(records, plain, closer, found), settings.batch_size):
+    disputed = _disputed(records, plain, closer, found, same_too=settings.misses > 0)
+    for batch in in_batches(disputed, settings.batch_size):
         decisions = judge.decide([request for _, request in batch])
         for (name, _), decision in zip(batch, decisions, strict=True):
             found.add(name, decision)
@@ -165,9 +180,13 @@ def _judge_all(
 
 
 def _disputed(
-    records: Iterable[R], plain: AnswerIndex, closer: AnswerIndex, found: _Found
+    records: Iterable[R], plain: AnswerIndex, closer: AnswerIndex, found: _Found, *, same_too: bool
 ) -> Iterator[tuple[str, JudgeRequest]]:
-    """Requests for the records whose two answers differ and came about differently."""
+    """Requests for the records whose two answers differ and came about differently.
+
+    Args:
+        same_too: Also where both say the same, which may be wrong.
+    """
     seen: set[str] = set()
     for record in records:
         if record.id in seen:
@@ -180,7 +199,7 @@ def _disputed(
         base, roi = plain[record.id], closer[record.id]
         if not roi.zoomed:
             found.counts["not_zoomed"] += 1
-        elif base.text == roi.text:
+        elif base.text == roi.text and not same_too:
             found.counts["same_text"] += 1
         else:
             truths = tuple(record.ground_truths)
@@ -188,12 +207,17 @@ def _disputed(
 
 
 def _chosen(found: _Found, settings: MiningSettings) -> dict[str, Kind]:
-    """All regressions, and as many improvements as the ratio allows, each by its id's hash."""
-    regressions, improvements = found.ids["regression"], found.ids["improvement"]
-    room = int(settings.improvements * len(regressions))
+    """All regressions, and as many others as the ratios allow, each by its id's hash."""
+    regressions = found.ids["regression"]
     kinds: dict[str, Kind] = dict.fromkeys(regressions, "regression")
-    for name in lowest(improvements, room, f"improvements/{settings.seed}"):
-        kinds[name] = "improvement"
+    others: tuple[tuple[Kind, float], ...] = (
+        ("improvement", settings.improvements),
+        ("miss", settings.misses),
+    )
+    for kind, ratio in others:
+        room = int(ratio * len(regressions))
+        for name in lowest(found.ids[kind], room, f"{kind}s/{settings.seed}"):
+            kinds[name] = kind
     return kinds
 
 
@@ -201,12 +225,13 @@ def _row(
     record: MinedRecord, base: AnswerRow, roi: AnswerRow, kind: Kind, target: Target
 ) -> dict[str, Any]:
     right = base if kind == "regression" else roi
+    truth = target == "ground_truth" or kind == "miss"
     return {
         "id": record.id,
         "question": record.question,
         "image": base.image,
         "kind": kind,
-        "target": right.text if target == "answer" else record.ground_truths[0],
+        "target": record.ground_truths[0] if truth else right.text,
         "base": base.text,
         "roi": roi.text,
         "box_px_xyxy": roi.box_px_xyxy,
