@@ -11,7 +11,7 @@ from qzoom.loading import load
 from qzoom.reproduce.attention_boxes import attention_look
 from qzoom.reproduce.measure import measure, summary, zoomed
 from qzoom.reproduce.questions import SmallPrint
-from qzoom.reproduce.region_steps import Variant, preset_of, region, relabelled
+from qzoom.reproduce.region_steps import Variant, preset_of, region, relabelled, truth_labels
 from qzoom.reproduce.settings import ReproduceSettings
 from qzoom.reproduce.workspace import Outcome, Workspace
 
@@ -62,6 +62,13 @@ def run_rule(
 ) -> Outcome:
     """Make the labels under a rule, then train and measure."""
     counts = relabelled(space, rule, "labels", variant.labels)
+    return {"labels": dict(counts), **run_variant(space, settings, variant)}
+
+
+def run_truth(space: Workspace, settings: ReproduceSettings) -> Outcome:
+    """The same training on the boxes that were drawn."""
+    variant = replace(baseline(settings), name="ablation/truth", labels="labels-truth")
+    counts = truth_labels(space, settings, variant.labels)
     return {"labels": dict(counts), **run_variant(space, settings, variant)}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -23,7 +23,7 @@ from qzoom.reproduce.workspace import Outcome, Workspace
 from qzoom.train.branch_job import Job
 from qzoom.train.gate_training import train_gate
 
-KINDS: tuple[GateLabelKind, ...] = ("consistency", "naive", "crop-fix")
+KINDS: Final[tuple[GateLabelKind, ...]] = ("consistency", "naive", "crop-fix")
 
 
 def gate_labels(
@@ -90,11 +90,10 @@ def judged(direct: Sequence[AnswerRecord], gated: Sequence[AnswerRecord]) -> dic
     always = sum(row.right for row in gated) / len(gated)
     chosen = next(point for point in curve if point.accuracy >= always - 0.01)
     routed = [p >= chosen.threshold for p in probabilities]
-    right = [
-        two.right if zoom else one.right for zoom, (one, two) in zip(routed, pairs, strict=True)
-    ]
+    sides = list(zip(routed, direct, gated, strict=True))
+    right = [two.right if zoom else one.right for zoom, one, two in sides]
     lost = [float(mine) - float(two.right) for mine, two in zip(right, gated, strict=True)]
-    easy = [zoom for zoom, (one, _) in zip(routed, pairs, strict=True) if one.right]
+    easy = [zoom for zoom, one, _ in sides if one.right]
     return {
         "auroc": round(auroc(torch.tensor(probabilities), torch.tensor(labels)), 4),
         "threshold": chosen.threshold,

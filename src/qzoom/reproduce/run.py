@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from qzoom.checkpoints.save import write_json
 from qzoom.loading import load
@@ -30,6 +32,8 @@ from qzoom.reproduce.settings import ReproduceSettings
 from qzoom.reproduce.workspace import Outcome, Workspace
 from qzoom.zoom.model import ZoomModel
 
+PARTS: Final = ("stages", "boxes", "depth", "rules", "gates")
+
 
 class Reproduction:
     """All steps of one folder; what is done already is read, not done again."""
@@ -40,25 +44,36 @@ class Reproduction:
 
     def run(self) -> Path:
         """Every stage and table; returns the file of results."""
-        self.stages()
-        results = {
-            "stages": self.stages_table(),
-            "boxes": self.boxes_table(),
-            "depth": self.depth_table(),
-            "rules": self.rules_table(),
-            "gates": self.gates_table(),
-        }
+        results = {part: self.part(part) for part in PARTS}
         path = self.space / "results.json"
         write_json(path, {"settings": dataclasses.asdict(self.settings), **results})
         return path
 
-    def stages(self) -> None:
-        """Stages 1, 2, 2.5 and 3 in order."""
+    def part(self, name: str) -> Outcome:
+        """One table; several processes may each make another one in the same folder."""
+        self.labelled()
+        if name in ("stages", "gates"):
+            self.stages()
+        tables: dict[str, Callable[[], Outcome]] = {
+            "stages": self.stages_table,
+            "boxes": self.boxes_table,
+            "depth": self.depth_table,
+            "rules": self.rules_table,
+            "gates": self.gates_table,
+        }
+        return tables[name]()
+
+    def labelled(self) -> None:
+        """What every part needs: trunk, scenes, heads and labels."""
         space, settings = self.space, self.settings
         space.once("trunk", lambda: region_steps.plain_trunk(space))
         space.once("draw", lambda: region_steps.draw(space, settings))
         space.once("heads", lambda: region_steps.heads(space, settings))
         space.once("labels", lambda: region_steps.labels(space, settings, "trunk", "labels"))
+
+    def stages(self) -> None:
+        """Stages 1, 2, 2.5 and 3 in order, and the finished model."""
+        space, settings = self.space, self.settings
         first = Variant("region", "labels", settings.region)
         space.once("region", lambda: region_steps.region(space, settings, first))
         space.once("answers", lambda: sft_steps.answers(space, "region/adapter"))
@@ -67,9 +82,10 @@ class Reproduction:
         again = Variant("refit", "labels", settings.refit)
         space.once("refit", lambda: region_steps.region(space, settings, again, model="sft/model"))
         for kind in gate_steps.KINDS:
-            space.once(f"gate-labels-{kind}", lambda kind=kind: self._gate_labels(kind))
-            space.once(f"gate-{kind}", lambda kind=kind: self._gate(kind))
-        space.once("finish", lambda: finish(space, settings))
+            space.once(f"gate-labels-{kind}", partial(self._gate_labels, kind))
+            space.once(f"gate-{kind}", partial(self._gate, kind))
+        adapter = f"gate-{settings.final_gate}/adapter"
+        space.once("finish", partial(finish, space, settings, "sft/model", adapter))
 
     def stages_table(self) -> Outcome:
         """Table IV, and how the finished model compares with looking at everything."""
@@ -86,6 +102,7 @@ class Reproduction:
         }
         full = rows["direct, full"]
         return {
+            "questions": len(full),
             "rows": {name: summary(found) for name, found in rows.items()},
             "gate_minus_full": difference(rows["+ gate"], full),
             "gate_minus_always": difference(rows["+ gate"], rows["+ post-SFT, always"]),
@@ -97,18 +114,13 @@ class Reproduction:
     def boxes_table(self) -> Outcome:
         """Tables V and VII: attention itself, labels from it, labels from drawn boxes."""
         space, settings = self.space, self.settings
-        base = ablations.baseline(settings)
-        truth = dataclasses.replace(base, name="ablation/truth", labels="labels-truth")
-        found = {
-            "self-distilled labels": self._variant(base),
-            "drawn answer boxes": space.once(
-                "ablation-truth", lambda: ablations.run_truth(space, settings, truth)
-            ),
-            "attention of the answer, thresholded": space.once(
-                "ablation-attention", lambda: ablations.attention_thresholded(space, settings)
-            ),
+        truth = partial(ablations.run_truth, space, settings)
+        attention = partial(ablations.attention_thresholded, space, settings)
+        return {
+            "self-distilled labels": self._variant(ablations.baseline(settings)),
+            "drawn answer boxes": space.once("ablation-truth", truth),
+            "attention of the answer, thresholded": space.once("ablation-attention", attention),
         }
-        return found
 
     def depth_table(self) -> Outcome:
         """Table VI: where branches sit and how deep they are."""
@@ -119,34 +131,27 @@ class Reproduction:
 
     def rules_table(self) -> Outcome:
         """Table VIII: thresholds of the labels."""
-        space, settings = self.space, self.settings
-        return {
-            f"foreground {rule.foreground_threshold:g}, background {rule.background_threshold:g}": (
-                space.once(
-                    variant.name.replace("/", "-"),
-                    lambda rule=rule, variant=variant: ablations.run_rule(
-                        space, settings, rule, variant
-                    ),
-                )
-            )
-            for rule, variant in ablations.rule_variants(settings)
-        }
+        found = {}
+        for rule, variant in ablations.rule_variants(self.settings):
+            name = f"{rule.foreground_threshold:g}, {rule.background_threshold:g}"
+            step = partial(ablations.run_rule, self.space, self.settings, rule, variant)
+            found[name] = self.space.once(variant.name.replace("/", "-"), step)
+        return found
 
     def gates_table(self) -> Outcome:
         """Figure 9: what a gate is worth, by its labels."""
         plain = self._rows("after-sft-coarse", self._refit, direct)
-        found = {}
+        found: dict[str, Any] = {}
         for kind in gate_steps.KINDS:
-            rows = self._rows(f"gate-{kind}", lambda kind=kind: self._with_gate(kind), gated(0.0))
+            rows = self._rows(f"gate-{kind}", partial(self._with_gate, kind), gated(0.0))
             found[kind] = gate_steps.judged(plain, rows)
         return found
 
     def _variant(self, variant: Variant) -> Outcome:
-        space, settings = self.space, self.settings
-        name = variant.name.replace("/", "-")
-        return space.once(name, lambda: ablations.run_variant(space, settings, variant))
+        step = partial(ablations.run_variant, self.space, self.settings, variant)
+        return self.space.once(variant.name.replace("/", "-"), step)
 
-    def _rows(self, name: str, model: Any, look: Look) -> list[AnswerRecord]:
+    def _rows(self, name: str, model: Callable[[], ZoomModel], look: Look) -> list[AnswerRecord]:
         """Answers to the test questions, asked once."""
         amounts = self.settings.amounts
         asked = QuestionSet(amounts.test_scenes, "eval", "heldout")

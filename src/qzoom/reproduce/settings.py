@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from qzoom.labels.gate_labels import GateLabelKind
 from qzoom.labels.mining import MiningSettings
 from qzoom.labels.region_settings import RegionLabelSettings
 from qzoom.train.branch_recipes import GateRecipe, RegionRecipe
@@ -45,8 +46,10 @@ class ReproduceSettings:
     Args:
         region: Training of the region network that goes into the model.
         ablation: The shorter training that all ablations share, their baseline included.
+        refit: The region network's training after the trunk's (stage 2.5), from where it was.
         mining, sft: Hard samples, and the trunk's training on them.
         gate, gate_cells: The gate's training, and the resolutions of its labels.
+        final_gate: Labels of the gate that goes into the finished model.
         heads_kept: Grounding heads whose attention makes the labels.
     """
 
@@ -54,9 +57,11 @@ class ReproduceSettings:
     labels: RegionLabelSettings = field(default_factory=_label_settings)
     region: RegionRecipe = field(default_factory=RegionRecipe)
     ablation: RegionRecipe = field(default_factory=RegionRecipe)
+    refit: RegionRecipe = field(default_factory=RegionRecipe)
     mining: MiningSettings = field(default_factory=MiningSettings)
     sft: SftRecipe = field(default_factory=SftRecipe)
     gate: GateRecipe = field(default_factory=GateRecipe)
     gate_cells: tuple[int, int, int, int, int, int] = (16, 36, 64, 144, 400, 900)
+    final_gate: GateLabelKind = "crop-fix"
     heads_kept: int = 4
     workers: int = 1

@@ -31,9 +31,9 @@ def answers(space: Workspace, adapter: str) -> Outcome:
 
 def mined(space: Workspace, settings: ReproduceSettings) -> Outcome:
     """Questions that the crop spoils, and some that it mends or fails, with the right answer."""
-    files = (answers_file(space / "answers", name) for name in ("direct", "zoomed"))
-    judge = CountedJudge(MatchJudge())
-    return mine(pool_of(space / "train"), *files, judge, space / "mined.jsonl", settings.mining)
+    base, roi = (answers_file(space / "answers", name) for name in ("direct", "zoomed"))
+    judge, out = CountedJudge(MatchJudge()), space / "mined.jsonl"
+    return mine(pool_of(space / "train"), base, roi, judge, out, settings.mining)
 
 
 def sft(space: Workspace, settings: ReproduceSettings, adapter: str) -> Outcome:

@@ -30,7 +30,7 @@ def stages_table(outcome: Outcome) -> str:
     return markdown("What each stage adds (Table IV)", header, rows)
 
 
-def labels_table(outcome: Outcome) -> str:
+def boxes_table(outcome: Outcome) -> str:
     """Tables V and VII: where the boxes come from."""
     header = ("boxes from", "accuracy", "95 %", "region recall")
     rows = [(name, *_accuracy(row), _mean(row["region_recall"])) for name, row in outcome.items()]
