@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from qzoom.checkpoints.save import save_checkpoint
 from qzoom.labels.answer_files import answer_each, answers_file
 from qzoom.labels.answerers import direct_answerer, zoom_answerer
 from qzoom.labels.answers import AnswerRun
@@ -37,7 +38,11 @@ def mined(space: Workspace, settings: ReproduceSettings) -> Outcome:
 
 
 def sft(space: Workspace, settings: ReproduceSettings, adapter: str) -> Outcome:
-    """What 'qzoom train sft' does with them."""
+    """What 'qzoom train sft' does with them; the trunk as it was where none was mined."""
+    if not (space / "mined.jsonl").stat().st_size:
+        kept = load(space / "trunk", adapter=space / adapter)
+        save_checkpoint(space / "sft" / "model", kept.checkpoint)
+        return {"model": "sft/model", "trained": False}
     job = SftJob(
         samples=(space / "mined.jsonl",),
         images=space / "train",
@@ -48,7 +53,7 @@ def sft(space: Workspace, settings: ReproduceSettings, adapter: str) -> Outcome:
         workers=settings.workers,
     )
     train_sft(job)
-    return {"model": "sft/model"}
+    return {"model": "sft/model", "trained": True}
 
 
 def _say(line: str) -> None:
