@@ -53,7 +53,9 @@ def test_every_table_is_there(folder: Path) -> None:
     assert set(results) == {"settings", "stages", "boxes", "depth", "rules", "gates"}
     rows = results["stages"]["rows"]
     assert len(rows) == 7
-    assert all(row["accuracy"]["samples"] == results["stages"]["questions"] for row in rows.values())
+    assert all(
+        row["accuracy"]["samples"] == results["stages"]["questions"] for row in rows.values()
+    )
     assert rows["direct, coarse"]["zoomed"] == 0.0
     assert rows["direct, full"]["mean_visual_tokens"] > rows["direct, coarse"]["mean_visual_tokens"]
     assert set(results["gates"]) == {"consistency", "naive", "crop-fix"}

@@ -13,6 +13,7 @@ from qzoom.cli import label_gate, label_relabel
 from qzoom.cli.arguments import UsageError, count, existing_file, positive_int, share
 from qzoom.cli.data_options import add_data_options
 from qzoom.cli.label_answers import add_answers
+from qzoom.cli.label_known import add_boxes, add_taught
 from qzoom.cli.label_mine import add_mine
 from qzoom.cli.quiet import hush_libraries
 
@@ -60,6 +61,8 @@ def add_parser(verbs: argparse._SubParsersAction[Parser]) -> None:
     add_mine(kinds)
     label_gate.add_parser(kinds)
     label_relabel.add_parser(kinds)
+    add_boxes(kinds)
+    add_taught(kinds)
 
 
 def run_region(args: argparse.Namespace) -> int:

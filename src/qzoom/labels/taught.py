@@ -62,6 +62,12 @@ def _samples(
     for question in questions:
         if not question.ground_truths or len(question.ground_truths[0]) > looks.longest:
             continue
+        try:
+            size_px = question.folder.open(question.image).size
+            _, high, wide = pipeline.grid_thw_for_size(size_px)
+        except (DataError, ImageError):
+            continue
+        grid_hw = (high // pipeline.merge_size, wide // pipeline.merge_size)
         row = {
             "id": question.id,
             "image": question.image,
@@ -70,17 +76,19 @@ def _samples(
         }
         for _ in range(looks.full):
             yield row | {"box_px_xyxy": None, "cells": looks.full_cells}
-        for box_px in _crops(question, pipeline, looks):
+        for box in _boxes(question, size_px, grid_hw, looks):
+            side_px = pipeline.cell_side_px
+            box_px = cells_to_pixels(box, grid_hw, size_px, reference_cell_side_px=side_px)
             yield row | {"box_px_xyxy": list(box_px)}
 
 
-def _crops(question: PoolQuestion, pipeline: ImagePipeline, looks: TaughtLooks) -> Iterator[Box]:
-    try:
-        size_px = question.folder.open(question.image).size
-        _, high, wide = pipeline.grid_thw_for_size(size_px)
-    except (DataError, ImageError):
-        return
-    grid_hw = (high // pipeline.merge_size, wide // pipeline.merge_size)
+def _boxes(
+    question: PoolQuestion,
+    size_px: tuple[int, int],
+    grid_hw: tuple[int, int],
+    looks: TaughtLooks,
+) -> Iterator[Box]:
+    """Boxes of cells around the answer, each grown by its own draw."""
     inside = _union_inside(question, size_px)
     if inside is None:
         return
@@ -88,13 +96,12 @@ def _crops(question: PoolQuestion, pipeline: ImagePipeline, looks: TaughtLooks) 
     for time in range(looks.crops):
         rng = Random(f"{looks.seed}/{question.id}/{time}")
         left, top, right, bottom = (rng.randint(0, looks.grown_cells) for _ in range(4))
-        box = Box(
+        yield Box(
             max(0, answer.x1 - left),
             max(0, answer.y1 - top),
             min(grid_hw[1], answer.x2 + right),
             min(grid_hw[0], answer.y2 + bottom),
         )
-        yield cells_to_pixels(box, grid_hw, size_px, reference_cell_side_px=pipeline.cell_side_px)
 
 
 def _union_inside(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from qzoom.checkpoints.save import save_checkpoint, write_json
 from qzoom.data.images import ImageFolder
 from qzoom.data.jsonl import RecordFile
 from qzoom.data.readers.synth import RECORDS_FILE, write_scenes
-from qzoom.data.records import Record
 from qzoom.labels.boxed import label_boxes
 from qzoom.labels.find_heads import find_heads
 from qzoom.labels.pipeline import Plan, label_records
@@ -138,20 +136,4 @@ def pool_of(folder: Path) -> QuestionPool:
 
 def limited_pool(folder: Path, count: int) -> QuestionPool:
     """The first questions of a folder of scenes."""
-    return QuestionPool(FirstTurns(folder / RECORDS_FILE, count), ImageFolder(folder))
-
-
-@dataclass(frozen=True)
-class FirstTurns:
-    """The first records of a file that hold so many questions together."""
-
-    path: Path
-    count: int
-
-    def __iter__(self) -> Iterator[Record]:
-        left = self.count
-        for record in RecordFile(self.path):
-            if left <= 0:
-                return
-            left -= len(record.turns)
-            yield record
+    return QuestionPool(RecordFile(folder / RECORDS_FILE), ImageFolder(folder), limit=count)

@@ -1,0 +1,89 @@
+"""`qzoom label boxes` and `qzoom label taught`: what answer boxes that are known can teach."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qzoom.cli.arguments import count, existing_file, positive_int
+from qzoom.cli.quiet import hush_libraries
+
+if TYPE_CHECKING:
+    from qzoom.cli.arguments import Parser
+
+
+def add_boxes(kinds: argparse._SubParsersAction[Parser]) -> None:
+    """Add `label boxes`."""
+    text = "region labels from answer boxes: no model is asked"
+    parser = kinds.add_parser("boxes", help=text, description=text.capitalize() + ".")
+    _add_known_options(parser)
+    parser.add_argument("--cells", type=positive_int, default=576, metavar="N", help="of a map")
+    parser.set_defaults(run=run_boxes)
+
+
+def add_taught(kinds: argparse._SubParsersAction[Parser]) -> None:
+    """Add `label taught`."""
+    text = "samples for 'qzoom train sft' that teach reading: crops around known answers"
+    parser = kinds.add_parser("taught", help=text, description=text.capitalize() + ".")
+    _add_known_options(parser)
+    parser.add_argument(
+        "--crops", type=count, default=1, metavar="N", help="crops of each answer (default: 1)"
+    )
+    parser.add_argument(
+        "--grown", type=count, default=2, metavar="CELLS", help="at most, beyond the answer's cells"
+    )
+    parser.add_argument(
+        "--full", type=count, default=0, metavar="N", help="times as a whole picture (default: 0)"
+    )
+    parser.add_argument("--full-cells", type=positive_int, default=1024, metavar="N")
+    parser.add_argument(
+        "--longest", type=positive_int, default=32, metavar="N", help="characters of an answer"
+    )
+    parser.add_argument("--seed", type=count, default=0, metavar="N")
+    parser.set_defaults(run=run_taught)
+
+
+def run_boxes(args: argparse.Namespace) -> int:
+    """Write label shards; print counts."""
+    pool, pipeline = _open(args)
+    settings = import_module("qzoom.labels.region_settings").RegionLabelSettings(
+        layout="native", cells=args.cells, sinks="none"
+    )
+    label = import_module("qzoom.labels.boxed").label_boxes
+    counts = label(pool, pipeline, settings, args.out)
+    sys.stdout.write(json.dumps(dataclasses.asdict(counts)) + "\n")
+    return 0
+
+
+def run_taught(args: argparse.Namespace) -> int:
+    """Write samples; print how many."""
+    pool, pipeline = _open(args)
+    taught: Any = import_module("qzoom.labels.taught")
+    looks = taught.TaughtLooks(
+        args.crops, args.grown, args.full, args.full_cells, args.longest, args.seed
+    )
+    written = taught.write_taught(pool, pipeline, looks, args.out)
+    sys.stdout.write(json.dumps({"samples": written}) + "\n")
+    return 0
+
+
+def _add_known_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("records", type=existing_file, metavar="RECORDS", help="a JSONL file")
+    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="image root")
+    parser.add_argument("--out", type=Path, required=True, metavar="PATH")
+    parser.add_argument(
+        "--model", metavar="NAME", help="whose cells and budget (default: embedded)"
+    )
+
+
+def _open(args: argparse.Namespace) -> tuple[Any, Any]:
+    hush_libraries()
+    records = import_module("qzoom.data.jsonl").RecordFile(args.records)
+    folder = import_module("qzoom.data.images").ImageFolder(args.images)
+    pool = import_module("qzoom.labels.pool").QuestionPool(records, folder)
+    return pool, import_module("qzoom.loading").load(args.model).pipeline
