@@ -34,7 +34,9 @@ def depth_variants(settings: ReproduceSettings) -> Iterator[tuple[tuple[int, int
     for split, depth in DEPTHS:
         branches = replace(settings.ablation.branches, split_layer=split, branch_depth=depth)
         recipe = replace(settings.ablation, branches=branches)
-        yield (split, depth), Variant(f"ablation/depth-{split}-{depth}", "labels", recipe)
+        variant = Variant(f"ablation/depth-{split}-{depth}", "labels", recipe)
+        same = recipe == settings.ablation
+        yield (split, depth), baseline(settings) if same else variant
 
 
 def rule_variants(settings: ReproduceSettings) -> Iterator[tuple[TriStateRule, Variant]]:
@@ -46,7 +48,8 @@ def rule_variants(settings: ReproduceSettings) -> Iterator[tuple[TriStateRule, V
             background_threshold=background,
         )
         name = f"rule-{foreground:g}-{background:g}"
-        yield rule, Variant(f"ablation/{name}", f"labels-{name}", settings.ablation)
+        variant = Variant(f"ablation/{name}", f"labels-{name}", settings.ablation)
+        yield rule, baseline(settings) if rule == settings.labels.rule else variant
 
 
 def run_variant(space: Workspace, settings: ReproduceSettings, variant: Variant) -> Outcome:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from qzoom.checkpoints.save import write_json
+from qzoom.labels.tristate import TriStateRule
 from qzoom.loading import load
 from qzoom.reproduce import ablations, gate_steps, region_steps, sft_steps
 from qzoom.reproduce.finish import finish
@@ -134,8 +135,7 @@ class Reproduction:
         found = {}
         for rule, variant in ablations.rule_variants(self.settings):
             name = f"{rule.foreground_threshold:g}, {rule.background_threshold:g}"
-            step = partial(ablations.run_rule, self.space, self.settings, rule, variant)
-            found[name] = self.space.once(variant.name.replace("/", "-"), step)
+            found[name] = self._variant(variant, rule)
         return found
 
     def gates_table(self) -> Outcome:
@@ -147,8 +147,10 @@ class Reproduction:
             found[kind] = gate_steps.judged(plain, rows)
         return found
 
-    def _variant(self, variant: Variant) -> Outcome:
+    def _variant(self, variant: Variant, rule: TriStateRule | None = None) -> Outcome:
         step = partial(ablations.run_variant, self.space, self.settings, variant)
+        if rule is not None and variant != ablations.baseline(self.settings):
+            step = partial(ablations.run_rule, self.space, self.settings, rule, variant)
         return self.space.once(variant.name.replace("/", "-"), step)
 
     def _rows(self, name: str, model: Callable[[], ZoomModel], look: Look) -> list[AnswerRecord]:
