@@ -10,7 +10,6 @@ import dataclasses
 import hashlib
 import os
 import shutil
-import uuid
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -52,7 +51,7 @@ def save_adapter(
     """Write a checkpoint's branches alone, whole or not at all.
 
     Args:
-        folder: Must not exist, or hold an adapter, which is replaced.
+        folder: Must not exist, be empty, or hold an adapter, which is replaced.
         checkpoint: With branches; its `name` is recorded as the trunk's.
         revision: Of the trunk, where it came from a hub.
 
@@ -62,9 +61,11 @@ def save_adapter(
     target = Path(folder).expanduser().absolute()
     if checkpoint.add_on is None:
         raise CheckpointError(f"{checkpoint.name} is a plain backbone; it has no branches to save")
-    if target.exists() and not (target / SETTINGS).is_file():
+    if _holds_something_else(target):
         raise CheckpointError(f"{target} exists and holds no adapter; name another folder")
-    staging = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.partial"
+    # One name for all runs, so that the next one clears away what a killed one left.
+    staging = target.parent / f".{target.name}.partial"
+    shutil.rmtree(staging, ignore_errors=True)
     depth, layout = checkpoint.config.branch_depth, published_layout(checkpoint.family)
     tensors = {
         published_key(add_on_route(name), depth, layout): tensor.contiguous()
@@ -140,6 +141,14 @@ def trunk_fingerprint(trunk: PreTrainedModel, split_layer: int) -> str:
             sample = weight.detach().to(torch.bfloat16).cpu().view(torch.int16)
             digest.update(sample.numpy().tobytes())
     return digest.hexdigest()
+
+
+def _holds_something_else(target: Path) -> bool:
+    """Whether it is neither free, nor an adapter, nor what a killed save leaves: no settings."""
+    if not target.is_dir():
+        return target.exists()
+    names = {path.name for path in target.iterdir()}
+    return SETTINGS not in names and not names <= {WEIGHTS}
 
 
 def _settings(checkpoint: LoadedCheckpoint, revision: str | None) -> dict[str, Any]:

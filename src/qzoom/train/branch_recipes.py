@@ -34,6 +34,7 @@ class RegionRecipe:
         turns: Most questions about one picture trained in one pass.
         warmup_share: Share of the steps in which the learning rate rises.
         bf16: Autocast; weights and optimiser stay as they are.
+        most_bad: Share of the pictures that may be missing or damaged; they are left out.
         branches: For a plain backbone; `split_layer` 0 takes two thirds of its layers.
     """
 
@@ -43,6 +44,7 @@ class RegionRecipe:
     turns: int = 1
     warmup_share: float = 0.03
     bf16: bool = True
+    most_bad: float = 0.05
     save_every: int = 100
     optim: OptimSettings = field(default_factory=paper_optim)
     branches: BranchSettings = field(default_factory=BranchSettings)
@@ -50,8 +52,9 @@ class RegionRecipe:
     def __post_init__(self) -> None:
         if not self.epochs > 0 or self.batch_size < 1 or self.turns < 1:
             raise ConfigError("epochs, batch_size and turns must be above 0")
-        if not 0 <= self.warmup_share <= 1:
-            raise ConfigError(f"warmup_share is {self.warmup_share}; it is a share from 0 to 1")
+        for name in ("warmup_share", "most_bad"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it is a share from 0 to 1")
 
 
 def loop_settings(recipe: RegionRecipe, samples: int, workers: int) -> LoopSettings:
@@ -64,5 +67,6 @@ def loop_settings(recipe: RegionRecipe, samples: int, workers: int) -> LoopSetti
         log_every=max(1, min(20, steps // 20)),
         workers=workers,
         bf16=recipe.bf16,
+        most_bad=recipe.most_bad,
         optim=dataclasses.replace(recipe.optim, warmup_steps=warmup),
     )

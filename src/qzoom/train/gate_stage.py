@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from qzoom.data.images import ImageFolder
 from qzoom.errors import ConfigError
-from qzoom.images.decode import decode_image
 from qzoom.labels.tristate import IGNORE
 from qzoom.train.branch_losses import gate_loss
 from qzoom.train.loader import Batch
+from qzoom.train.pictures import none_left, usable
 from qzoom.train.prompt_batch import Prompt, pack_prompts, tap_prompts
 from qzoom.train.tap_pass import gate_logits
 from qzoom.zoom.model import ZoomModel
@@ -51,22 +52,24 @@ class GateStage:
 
         Raises:
             ConfigError: For a model without a gate.
+            DataError: If there is no such folder.
         """
         parts = model.parts
         if parts.add_on is None or parts.add_on.gate is None:
             raise ConfigError(f"{model.name} has no gate branch; set enable_high_res")
         self.parts, self.tokenizer = parts, model.require_tokenizer()
-        self.draw, self.images = draw, images
+        self.draw, self.images = draw, ImageFolder(images)
         model.checkpoint.trunk.requires_grad_(False)
         parts.add_on.requires_grad_(False)
         self.modules = {"gate": parts.add_on.gate.requires_grad_(True)}
 
     def make_batch(self, step: int) -> Batch:
-        """Prompts of one step and their labels."""
-        samples = self.draw(step)
-        prompts = [self._prompt(sample) for sample in samples]
+        """Prompts of one step and their labels; without those of bad pictures."""
+        samples, prompts, counts = usable(self.draw(step), self._prompt)
+        if none_left(counts):
+            return counts
         packed = pack_prompts(prompts, self.tokenizer, self.parts.ids.image)
-        return {**packed, "labels": np.array([sample.label for sample in samples])}
+        return {**counts, **packed, "labels": np.array([sample.label for sample in samples])}
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """Binary cross-entropy of the labelled looks, and how many the gate gets right."""
@@ -81,6 +84,6 @@ class GateStage:
         pipeline = self.parts.pipeline
         if sample.cells is not None:
             pipeline = pipeline.with_budget(sample.cells, sample.cells)
-        image = decode_image(self.images / sample.image)
+        image = self.images.open(sample.image)
         # The gate reads the row before the answer; what follows changes nothing.
         return Prompt(image, [(sample.question, "")], pipeline)

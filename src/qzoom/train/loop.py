@@ -17,7 +17,8 @@ from qzoom.errors import QZoomError
 from qzoom.train.loader import Batch, batches
 from qzoom.train.metrics import MetricsLog
 from qzoom.train.optim import OptimizerPair, OptimSettings
-from qzoom.train.state import resume, save_state
+from qzoom.train.pictures import PictureTally, none_left
+from qzoom.train.state import read_notes, resume, save_state
 
 
 class Stage(Protocol):
@@ -36,13 +37,17 @@ class Stage(Protocol):
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """How long and how often, in steps; `bf16` runs the stage under autocast."""
+    """How long and how often, in steps; `bf16` runs the stage under autocast.
+
+    most_bad: share of the pictures that may be missing or damaged.
+    """
 
     steps: int
     save_every: int = 100
     log_every: int = 20
     workers: int = 1
     bf16: bool = True
+    most_bad: float = 0.05
     optim: OptimSettings = field(default_factory=OptimSettings)
 
 
@@ -56,8 +61,10 @@ def run_stage(
 
     Raises:
         CheckpointError: when the folder's state does not fit the modules.
-        QZoomError: on a loss or gradient that is not finite, before it touches any weight.
-        RuntimeError: when a data worker died.
+        DataError: when more pictures are bad than the settings allow; the last state is kept.
+        QZoomError: on a loss or gradient that is not finite, before it touches any weight; when a
+            data worker died.
+        OSError: when a state or a metric cannot be written, such as to a full disk.
     """
     optimizers = OptimizerPair(_named_parameters(modules), settings.optim)
     folder.mkdir(parents=True, exist_ok=True)
@@ -65,15 +72,22 @@ def run_stage(
     if start >= last:
         sys.stderr.write(f"{stage.name}: all {last} steps are done\n")
         return
+    notes = read_notes(folder)
     log = MetricsLog(folder / "metrics.jsonl", stage.name, start, last, settings.log_every)
+    log.window.sums.update(notes.get("window", {}))
+    pictures = PictureTally(settings.most_bad, *notes.get("pictures", ()))
     work = batches(stage.make_batch, start, last, settings.workers)
     with log, closing(work):
         for step, batch in enumerate(work, start):
-            metrics = _train_step(stage, batch, optimizers, step, settings)
-            if line := log.add(step + 1, metrics):
+            pictures.add(batch, last=step + 1 == last)
+            metrics = {}
+            if not none_left(batch):
+                metrics = _train_step(stage, batch, optimizers, step, settings)
+            if line := log.add(step + 1, metrics, pictures.metrics()):
                 sys.stderr.write(line)
             if (step + 1) % settings.save_every == 0 or step + 1 == last:
-                save_state(folder, step + 1, modules, optimizers)
+                notes = {"window": log.window.sums, "pictures": [pictures.asked, pictures.bad]}
+                save_state(folder, step + 1, modules, optimizers, notes)
 
 
 def _named_parameters(modules: Mapping[str, nn.Module]) -> dict[str, nn.Parameter]:

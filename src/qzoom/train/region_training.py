@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from qzoom.checkpoints.adapter import save_adapter
+from qzoom.data.files import replacing
 from qzoom.loading import load
 from qzoom.settings import read_settings_file
 from qzoom.train.branch_recipes import RegionRecipe, loop_settings
@@ -65,6 +66,6 @@ def _record(job: Job, recipe: RegionRecipe, steps: int) -> None:
     """Print the resolved recipe and keep it beside the training."""
     content = {"job": vars(job), "recipe": dataclasses.asdict(recipe), "steps": steps}
     text = json.dumps(content, indent=2, default=str) + "\n"
-    job.out.mkdir(parents=True, exist_ok=True)
-    (job.out / "training.json").write_text(text, encoding="utf-8")
+    with replacing(job.out / "training.json", resumable=True) as file:
+        file.write(text.encode())
     sys.stderr.write(text)

@@ -7,13 +7,15 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from qzoom.checkpoints.files import write_tensors
+from qzoom.checkpoints.files import read_json, write_tensors
+from qzoom.data.files import replacing
 from qzoom.errors import CheckpointError
 from qzoom.train.optim import OptimizerPair
 
@@ -21,20 +23,37 @@ MARKER = "COMMITTED.json"
 
 
 def save_state(
-    folder: Path, step: int, modules: Mapping[str, nn.Module], optimizers: OptimizerPair
+    folder: Path,
+    step: int,
+    modules: Mapping[str, nn.Module],
+    optimizers: OptimizerPair,
+    notes: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write `folder/step-N` whole or not at all, then drop older states."""
-    target, draft = folder / f"step-{step:08d}", folder / f".draft-{step:08d}"
+    """Write `folder/step-N` whole or not at all, then drop all others.
+
+    Args:
+        notes: What else to keep, as JSON; `read_notes` gives it back.
+
+    Raises:
+        OSError: When it cannot be written, such as to a full disk; the state before is kept.
+    """
+    target, draft = folder / f"step-{step:08d}", folder / ".draft-state"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    for name, module in modules.items():
-        write_tensors(draft / f"{name}.safetensors", _own(module.state_dict()))
-    write_tensors(draft / "optimizers.safetensors", _own(optimizers.tensors()))
-    (draft / MARKER).write_text(json.dumps({"step": step}))
-    shutil.rmtree(target, ignore_errors=True)
-    os.replace(draft, target)
-    for old in states(folder)[:-1]:
-        shutil.rmtree(old, ignore_errors=True)
+    try:
+        for name, module in modules.items():
+            write_tensors(draft / f"{name}.safetensors", _own(module.state_dict()))
+        write_tensors(draft / "optimizers.safetensors", _own(optimizers.tensors()))
+        with replacing(draft / MARKER) as file:
+            file.write(json.dumps({"step": step, "notes": notes or {}}).encode())
+        shutil.rmtree(target, ignore_errors=True)
+        os.replace(draft, target)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    # Also those that a killed run had begun to drop.
+    for other in folder.glob("step-*"):
+        if other != target:
+            shutil.rmtree(other, ignore_errors=True)
 
 
 def states(folder: Path) -> list[Path]:
@@ -50,11 +69,10 @@ def load_modules(state: Path, modules: Mapping[str, nn.Module], *, strict: bool 
     """
     for name, module in modules.items():
         path = state / f"{name}.safetensors"
-        if not path.is_file():
-            raise CheckpointError(f"training state {state} holds no {path.name}")
+        tensors = _read(path)
         try:
-            module.load_state_dict(load_file(path), strict=strict)
-        except (RuntimeError, SafetensorError) as error:
+            module.load_state_dict(tensors, strict=strict)
+        except RuntimeError as error:
             first = str(error).splitlines()[-1].strip()
             raise CheckpointError(f"training state {path} does not fit: {first}") from None
 
@@ -69,13 +87,31 @@ def resume(folder: Path, modules: Mapping[str, nn.Module], optimizers: Optimizer
     if not found:
         return 0
     load_modules(found[-1], modules)
-    optimizers.load_tensors(load_file(found[-1] / "optimizers.safetensors"))
+    optimizers.load_tensors(_read(found[-1] / "optimizers.safetensors"))
     return step_of(found[-1])
 
 
 def step_of(state: Path) -> int:
     """Steps that a committed state has seen."""
-    return int(json.loads((state / MARKER).read_text())["step"])
+    return int(read_json(state / MARKER)["step"])
+
+
+def read_notes(folder: Path) -> dict[str, Any]:
+    """What was kept with the newest committed state; empty where there is none."""
+    found = states(folder)
+    notes: dict[str, Any] = read_json(found[-1] / MARKER).get("notes", {}) if found else {}
+    return notes
+
+
+def _read(path: Path) -> dict[str, torch.Tensor]:
+    if not path.is_file():
+        raise CheckpointError(f"training state {path.parent} holds no {path.name}")
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"training state {path} is damaged: {error}; delete the folder to begin anew"
+        ) from None
 
 
 def _own(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
