@@ -176,7 +176,8 @@ def _check_kept(store: LabelStore, shard: int, questions: list[_Question]) -> No
 
 def _check_bad(rows: list[LabelRow], shard: int, plan: Plan) -> None:
     errors = [row.fields["error"] for row in rows if "error" in row.fields]
-    if len(errors) > plan.most_bad * len(rows):
+    # The last shard may be short; one bad picture in it must not weigh as much as in a whole one.
+    if len(errors) > plan.most_bad * (plan.shard_size if shard else len(rows)):
         raise DataError(
             f"{len(errors)} of {len(rows)} pictures of shard {shard} are bad (limit "
             f"{plan.most_bad:.0%}); the first: {errors[0]}"

@@ -50,10 +50,7 @@ def save_state(
         os.replace(draft, target)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    # Also those that a killed run had begun to drop.
-    for other in folder.glob("step-*"):
-        if other != target:
-            shutil.rmtree(other, ignore_errors=True)
+    _drop_others(folder, target)
 
 
 def states(folder: Path) -> list[Path]:
@@ -86,6 +83,7 @@ def resume(folder: Path, modules: Mapping[str, nn.Module], optimizers: Optimizer
     found = states(folder)
     if not found:
         return 0
+    _drop_others(folder, found[-1])
     load_modules(found[-1], modules)
     optimizers.load_tensors(_read(found[-1] / "optimizers.safetensors"))
     return step_of(found[-1])
@@ -101,6 +99,13 @@ def read_notes(folder: Path) -> dict[str, Any]:
     found = states(folder)
     notes: dict[str, Any] = read_json(found[-1] / MARKER).get("notes", {}) if found else {}
     return notes
+
+
+def _drop_others(folder: Path, kept: Path) -> None:
+    """Drop all states but one, those included that a killed run had begun to drop."""
+    for other in folder.glob("step-*"):
+        if other != kept:
+            shutil.rmtree(other, ignore_errors=True)
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:
