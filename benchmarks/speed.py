@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import sys
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 
 if not __package__:
     # Run as a script: find the checkout's own packages.
@@ -24,6 +21,7 @@ if not __package__:
     sys.path.insert(0, str(root / "src"))
 
 from benchmarks.contests import Contest
+from benchmarks.machine import machine
 from benchmarks.subject import SIZES, Subject, build
 from benchmarks.timing import CLOCKS, Comparison
 
@@ -80,29 +78,12 @@ def _settings(options: argparse.Namespace, subject: Subject) -> dict[str, Any]:
         "image_px": "x".join(map(str, subject.image.size)),
         "dtype": options.dtype,
         "attention": options.attn,
-        "device": options.device,
-        "hardware": _hardware(options.device),
-        "threads": torch.get_num_threads(),
         "clock": options.clock,
         "batch": 1,
         "repeats": options.repeats,
         "seed": options.seed,
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "python": platform.python_version(),
+        **machine(options.device),
     }
-
-
-def _hardware(device: str) -> str:
-    if device.startswith("cuda"):
-        return torch.cuda.get_device_name(device)
-    cores = os.cpu_count()
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return f"{platform.processor() or platform.machine()}, {cores} cores"
-    names = [line.partition(":")[2].strip() for line in text.splitlines() if "model name" in line]
-    return f"{names[0] if names else platform.machine()}, {cores} cores"
 
 
 def _line(comparison: Comparison) -> str:

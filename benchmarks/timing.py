@@ -27,8 +27,13 @@ class Comparison:
     @property
     def ratio(self) -> float:
         """Median over turns of the first contender's time by the second's."""
+        return statistics.median(self.ratios)
+
+    @property
+    def ratios(self) -> list[float]:
+        """Of each turn."""
         first, second = self.seconds.values()
-        return statistics.median(a / b for a, b in zip(first, second, strict=True))
+        return [a / b for a, b in zip(first, second, strict=True)]
 
     @property
     def met(self) -> bool:
@@ -46,6 +51,7 @@ class Comparison:
             "name": self.name,
             "seconds": times,
             "ratio": round(self.ratio, 4),
+            "ratio_range": [round(min(self.ratios), 4), round(max(self.ratios), 4)],
             "ratio_of_minima": round(first / second, 4),
             "target": self.target,
             "met": self.met,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from tests.tiny_chat import chat_checkpoint
@@ -19,3 +20,9 @@ def train_region_branch(folder: Path, settings: LoopSettings) -> RegionStage:
     stage = RegionStage(model, LabelIndex.open(root / "labels"), root, 1, seed=1)
     run_stage(stage, stage.modules, settings, folder)
     return stage
+
+
+def without_pictures(root: Path, copy: Path) -> None:
+    """Copy labels and pictures, but for all pictures except one."""
+    shutil.copytree(root / "labels", copy / "labels")
+    shutil.copy(root / "3.png", copy)

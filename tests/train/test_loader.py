@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from tests.train.parts import only, tokenizer
 
+from qzoom.errors import QZoomError
 from qzoom.train.cells import CellStage
 from qzoom.train.loader import Batch, batches
 from qzoom.train.questions import QuestionStage
@@ -86,7 +87,7 @@ def test_an_error_in_a_worker_ends_the_training(capfd: pytest.CaptureFixture[str
 
     work = batches(broken, 0, 20, 1)
     assert [int(next(work)["step"][0]) for _ in range(3)] == [0, 1, 2]
-    with pytest.raises(RuntimeError, match="a data worker ended with code 1; see its traceback"):
+    with pytest.raises(QZoomError, match="a data worker ended with code 1; see its traceback"):
         next(work)
     assert "no such word" in capfd.readouterr().err
 
@@ -97,7 +98,7 @@ def test_a_killed_worker_ends_the_training(workers: int) -> None:
     pid = int(next(work)["step"][1])
     os.kill(pid, signal.SIGKILL)
     began = time.monotonic()
-    with pytest.raises(RuntimeError, match="was killed by signal 9; is there enough memory"):
+    with pytest.raises(QZoomError, match="was killed by signal 9; is there enough memory"):
         list(work)
     assert time.monotonic() - began < 5
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.train.real import train_region_branch
-from tests.train.together import LONG, SETTINGS, start, train
+from tests.train.real import train_region_branch, without_pictures
+from tests.train.together import LONG, SETTINGS, SPOILT, start, train
 
 from qzoom.errors import ConfigError
 from qzoom.train.metrics import read_metrics
 from qzoom.train.parallel import own_device, processes
-from qzoom.train.state import states, step_of
+from qzoom.train.state import read_notes, states, step_of
 
 pytest.importorskip("accelerate")
 KINDS = ("replicas", "shards")
@@ -25,7 +25,8 @@ KINDS = ("replicas", "shards")
 @pytest.fixture(scope="module")
 def root(labelled: Path) -> Path:
     """Folders of all that two processes can do in one go."""
-    jobs = ("bad", "bad-shards", "muon", "odd", *KINDS, *(f"region-{kind}" for kind in KINDS))
+    real = (f"{what}-{kind}" for what in ("region", "spoilt") for kind in KINDS)
+    jobs = ("bad", "bad-shards", "muon", "odd", *KINDS, *real, "spoilt-limit")
     assert start(2, labelled, *jobs) == [0, 0]
     return labelled
 
@@ -55,11 +56,38 @@ def test_two_processes_are_one(root: Path, tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_two_processes_train_a_region_branch_as_one(root: Path, tmp_path: Path, kind: str) -> None:
     alone = tmp_path / "alone"
-    for name in ("labels", *(f"{n}.png" for n in range(4))):
-        (tmp_path / name).symlink_to(root / name)
+    shutil.copytree(root / "labels", tmp_path / "labels")
+    for number in range(4):
+        shutil.copy(root / f"{number}.png", tmp_path)
     train_region_branch(alone, SETTINGS)
     assert losses(root / f"region-{kind}") == pytest.approx(losses(alone), abs=1e-4)
     same(root / f"region-{kind}", alone, "region")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_micro_batches_without_a_picture_hold_no_process_up(
+    root: Path, tmp_path: Path, kind: str
+) -> None:
+    without_pictures(root, tmp_path)
+    train_region_branch(tmp_path / "run", SPOILT)
+    together = root / f"spoilt-{kind}-data" / "run"
+    lines = [read_metrics(f / "metrics.jsonl") for f in (together, tmp_path / "run")]
+    # Two of eight dialogues have their picture; a step sees half of them, sometimes none.
+    assert [line["bad_images"] for line in lines[0]] == [line["bad_images"] for line in lines[1]]
+    assert lines[0][-1]["bad_images"] == 18
+    learnt = [[line.get("loss", -1.0) for line in each] for each in lines]
+    assert learnt[0] == pytest.approx(learnt[1], abs=1e-4)
+    assert -1.0 in learnt[0]
+    assert max(learnt[0]) > 0
+    same(together, tmp_path / "run", "region")
+    notes = [read_notes(folder) for folder in (together, tmp_path / "run")]
+    assert notes[0] == notes[1] == {"window": {}, "pictures": [24, 18]}
+
+
+def test_every_process_stops_at_the_limit_of_all(root: Path) -> None:
+    found = [(root / f"spoilt-limit-{rank}.txt").read_text() for rank in range(2)]
+    assert found[0] == found[1]
+    assert "18 of 24 pictures are bad (limit 50%), such as: no image" in found[0]
 
 
 @pytest.mark.parametrize("name", ["bad", "bad-shards"])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from tests.tiny import FAMILIES, Family
-from tests.tiny_chat import LAYERS, chat_checkpoint, counting
+from tests.tiny_chat import LAYERS, chat_checkpoint, counting, recording_logits
 from tests.train.parts import moved, snapshot
 
 from qzoom.errors import CheckpointError, ConfigError
@@ -60,13 +61,42 @@ def test_only_the_region_branch_moves_and_the_loss_falls(
 def test_nothing_above_the_split_runs(labelled: Path) -> None:
     model = fresh_model()
     stage = RegionStage(model, LabelIndex.open(labelled / "labels"), labelled, 3, seed=1)
-    with counting(model) as counts:
-        loss, _ = stage.loss(stage.make_batch(0))
+    batch = stage.make_batch(0)
+    with counting(model) as counts, recording_logits(model) as logits:
+        loss, _ = stage.loss(batch)
         loss.backward()
-    split = model.parts.split
-    assert all(counts.trunk[:split])
-    assert counts.trunk[split:] == [0] * (LAYERS - split)
+    split, rows = model.parts.split, 3 * int(batch["lengths"].max())
+    assert counts.images == 3
+    # Every layer once, over all rows; of the branch's last layer the keys of the cells alone.
+    assert counts.trunk == [rows // 3] * split + [0] * (LAYERS - split)
+    assert counts.region == [rows // 3] * 2
+    assert counts.region_cells == int(batch["label_hw"].prod(-1).sum())
     assert counts.gate == [0] * 3
+    assert logits == []
+
+
+def test_no_gradient_reaches_the_trunk(labelled: Path) -> None:
+    model = fresh_model()
+    stage = RegionStage(model, LabelIndex.open(labelled / "labels"), labelled, 3, seed=1)
+    graded: list[bool] = []
+    backbone: Any = model.parts.backbone
+    for module in (*backbone.visual.blocks, *backbone.layers):
+        module.register_forward_hook(lambda _, __, out: graded.append(_first(out).requires_grad))
+    loss, _ = stage.loss(stage.make_batch(0))
+    loss.backward()
+    assert len(graded) == len(backbone.visual.blocks) + model.parts.split
+    assert not any(graded)
+    add_on = model.parts.add_on
+    assert add_on is not None
+    assert add_on.gate is not None
+    frozen = [*model.checkpoint.trunk.parameters(), *add_on.gate.parameters()]
+    assert all(parameter.grad is None for parameter in frozen)
+    assert all(parameter.grad is not None for parameter in add_on.region.parameters())
+
+
+def _first(out: Any) -> torch.Tensor:
+    found: torch.Tensor = out[0] if isinstance(out, tuple) else out
+    return found
 
 
 def ids_of(stage: RegionStage, dialogue: Dialogue) -> tuple[torch.Tensor, list[int]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,11 @@ from tests.train.sft_parts import (
     write_pictures,
 )
 
-from qzoom.errors import ConfigError, QZoomError
+from qzoom.errors import ConfigError
 from qzoom.train.loader import Batch
 from qzoom.train.loop import run_stage
 from qzoom.train.metrics import read_metrics
+from qzoom.train.pictures import none_left
 from qzoom.train.sft_samples import SftSample
 from qzoom.train.sft_stage import SftStage
 
@@ -157,5 +160,21 @@ def test_what_cannot_be_taught_says_so(folder: Path) -> None:
     direct = [sample for sample in samples() if sample.crop_px_xyxy is None]
     assert stage_of(folder, plain, taught=direct).pack(direct)["crop"].tolist() == [-1, -1]
     outside = [SftSample("x", "0.png", "what?", "owl", (10, 10, 900, 50))]
-    with pytest.raises(QZoomError, match=r"leaves 0\.\.261 by 0\.\.199 px"):
-        stage_of(folder, taught=outside).make_batch(0)
+    counts = stage_of(folder, taught=outside).make_batch(0)
+    assert none_left(counts)
+    assert re.search(r"image '0\.png': .*leaves 0\.\.261 by 0\.\.199 px", str(counts["bad_reason"]))
+
+
+def test_bad_pictures_and_crops_are_left_out(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "1.png").write_bytes(b"no picture")
+    outside = SftSample("x", "0.png", "what?", "owl", (10, 10, 900, 50))
+    asked = [*samples(), outside, SftSample("y", "gone.png", "what?", "owl")]
+    batch = stage_of(tmp_path, taught=asked).pack(asked)
+    assert (int(batch["images"]), int(batch["bad_images"])) == (8, 4)
+    good = [sample for sample in samples() if sample.image != "1.png"]
+    assert batch["sample_ids"].tolist() == [sample.id for sample in good]
+    whole = stage_of(folder)
+    wanted = whole.pack(good)
+    assert batch["loss_weight"] == wanted["loss_weight"] == wanted["targets"].sum()
+    torch.testing.assert_close(whole.loss(batch), whole.loss(wanted))

@@ -17,7 +17,6 @@ import qzoom
 from qzoom.checkpoints.adapter import save_adapter
 from qzoom.checkpoints.save import save_checkpoint
 from qzoom.cli import main
-from qzoom.data.images import ImageFolder
 from qzoom.errors import ConfigError, DataError
 from qzoom.settings import read_settings_file
 from qzoom.train.branch_recipes import loop_settings
@@ -131,7 +130,7 @@ def test_the_documented_recipe_is_the_default(tmp_path: Path) -> None:
 
 
 def test_samples_keep_their_order_and_what_they_say(folder: Path) -> None:
-    found = read_samples([folder / "b.jsonl", folder / "a.jsonl"], ImageFolder(folder))
+    found = read_samples([folder / "b.jsonl", folder / "a.jsonl"])
     assert [sample.id for sample in found] == ["c", "a", "b"]
     assert found[1] == SftSample("a", "0.png", "what?", "owl", (30, 20, 160, 120))
     assert found[2].cells == 20
@@ -142,7 +141,6 @@ def test_samples_keep_their_order_and_what_they_say(folder: Path) -> None:
     [
         ({**ROW, "target": " "}, "target is empty"),
         ({"id": "a"}, "'image' is missing"),
-        ({**ROW, "image": "9.png"}, "no image '9.png'"),
         ({**ROW, "image": "../0.png"}, "image"),
         ({**ROW, "box_px_xyxy": [1, 2, 3]}, "must be 4 whole numbers"),
         ({**ROW, "box_px_xyxy": [1, 2, 3.5, 4]}, "must be 4 whole numbers"),
@@ -156,7 +154,7 @@ def test_a_bad_row_is_named_by_its_line(
 ) -> None:
     bad = write_rows(folder / "b.jsonl", ROW, row)
     with pytest.raises(DataError, match=rf"b\.jsonl:2: .*{message}"):
-        read_samples([bad], ImageFolder(folder))
+        read_samples([bad])
     assert main(command(folder)) == 2
     error = capsys.readouterr().err
     assert message in error
@@ -186,4 +184,4 @@ def test_what_cannot_be_trained_says_so(
 def test_files_without_a_sample_say_so(folder: Path) -> None:
     empty = write_rows(folder / "empty.jsonl")
     with pytest.raises(DataError, match=r"no sample in .*empty\.jsonl; mine some first"):
-        read_samples([empty], ImageFolder(folder))
+        read_samples([empty])

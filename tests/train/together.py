@@ -31,6 +31,7 @@ SETTINGS = LoopSettings(
     steps=3, accumulate=4, log_every=1, save_every=100, workers=0, bf16=False, optim=ADAMW
 )
 LONG = dataclasses.replace(SETTINGS, steps=8, save_every=3)
+SPOILT = dataclasses.replace(SETTINGS, steps=6, save_every=4, most_bad=1.0)
 SHARDED = dataclasses.replace(SETTINGS, shard=True)
 
 
@@ -116,6 +117,20 @@ def region(folder: Path, settings: LoopSettings) -> None:
     train_region_branch(folder, settings)
 
 
+def spoilt(folder: Path, settings: LoopSettings) -> None:
+    """Train the region branch where all pictures but one are gone; keep what it says."""
+    from tests.train.real import without_pictures
+
+    root = folder.parent / f"{folder.name}-data"
+    if processes().rank == 0:
+        without_pictures(folder.parent, root)
+    processes().wait()
+    try:
+        region(root / "run", settings)
+    except QZoomError as error:
+        (folder.parent / f"{folder.name}-{processes().rank}.txt").write_text(str(error))
+
+
 JOBS: Mapping[str, Callable[[Path], object]] = {
     "replicas": lambda folder: train(folder, SETTINGS),
     "shards": lambda folder: train(folder, SHARDED),
@@ -127,6 +142,9 @@ JOBS: Mapping[str, Callable[[Path], object]] = {
     "odd": lambda folder: error_of(folder, dataclasses.replace(SETTINGS, accumulate=3)),
     "region-replicas": lambda folder: region(folder, SETTINGS),
     "region-shards": lambda folder: region(folder, SHARDED),
+    "spoilt-replicas": lambda folder: spoilt(folder, SPOILT),
+    "spoilt-shards": lambda folder: spoilt(folder, dataclasses.replace(SPOILT, shard=True)),
+    "spoilt-limit": lambda folder: spoilt(folder, dataclasses.replace(SPOILT, most_bad=0.5)),
     # Place 21 is of step 5, two steps after the last state, and falls to the second process.
     "killed": lambda folder: train(folder, dataclasses.replace(LONG, shard=True), dies=21),
     "rest-replicas": lambda folder: train(folder, LONG, seed=5),

@@ -90,6 +90,7 @@ def test_damage_is_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"holds no adapter\.json"):
         with_adapter(whole, tmp_path)
     (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").write_text("mine")
     with pytest.raises(CheckpointError, match="holds no adapter; name another"):
         save_adapter(tmp_path / "full", whole)
     with pytest.raises(CheckpointError, match="no branches to save"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,8 +14,10 @@ from typing import Any
 import pytest
 
 from qzoom.errors import ConfigError, LabelError
-from qzoom.labels.judge import JudgePrompt, Reply
+from qzoom.labels.failures import FailureLimit
+from qzoom.labels.judge import JudgePrompt, JudgeRequest, Reply
 from qzoom.labels.judge_http import HttpJudgeSettings, HttpReplier
+from qzoom.labels.judging import CountedJudge, TextJudge
 
 GOOD = "A: Yes\nB: No"
 PROMPT = JudgePrompt("system text", "user text")
@@ -190,13 +194,36 @@ def drip_without_length(handler: Handler, number: int) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("behave", [hang, drip, drip_without_length])
+def drip_headers(handler: Handler, number: int) -> None:
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+    for _ in range(200):
+        handler.wfile.write(b"x")
+        time.sleep(0.05)
+
+
+def continue_for_ever(handler: Handler, number: int) -> None:
+    for _ in range(1000):
+        handler.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    "behave", [hang, drip, drip_without_length, drip_headers, continue_for_ever]
+)
 def test_slow_endpoints_time_out(endpoint: Endpoint, behave: Behaviour) -> None:
     endpoint.behave = behave
     started = time.monotonic()
     reply = ask(endpoint, timeout_s=0.25, retries=1)
     assert reply == Reply(None, "timeout", "no reply within 0.25 s")
     assert 0.5 <= time.monotonic() - started < 8
+
+
+def test_a_socket_that_nobody_serves_times_out() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
+        judge = HttpJudgeSettings(url, "m", timeout_s=0.25, retries=0)
+        (reply,) = HttpReplier(judge).replies([PROMPT])
+    assert reply == Reply(None, "timeout", "no reply within 0.25 s")
 
 
 def huge(handler: Handler, number: int) -> None:
@@ -250,6 +277,61 @@ def test_a_body_cut_short_is_asked_for_again(endpoint: Endpoint) -> None:
 
     endpoint.behave = behave
     assert ask(endpoint) == Reply(GOOD)
+
+
+def reset(handler: Handler) -> None:
+    """Close at once, unread bytes and all."""
+    linger = struct.pack("ii", 1, 0)
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    handler.connection.close()
+
+
+def cut_chunks(handler: Handler) -> None:
+    handler.send_response(200)
+    handler.send_header("Transfer-Encoding", "chunked")
+    handler.end_headers()
+    handler.wfile.write(b"ff\r\n{")
+
+
+def long_header(handler: Handler) -> None:
+    handler.wfile.write(b"HTTP/1.0 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("broken", [reset, cut_chunks, long_header])
+def test_broken_replies_are_asked_for_again(
+    endpoint: Endpoint, broken: Callable[[Handler], None]
+) -> None:
+    endpoint.behave = lambda handler, number: broken(handler) if number < 3 else handler.say(GOOD)
+    assert ask(endpoint) == Reply(GOOD)
+    endpoint.behave = lambda handler, _: broken(handler)
+    reply = ask(endpoint, retries=0)
+    assert (reply.text, reply.failure) == (None, "error")
+    assert "\n" not in reply.detail
+
+
+def test_what_comes_back_is_counted_and_too_much_of_it_ends_the_run(endpoint: Endpoint) -> None:
+    def behave(handler: Handler, number: int) -> None:
+        asked = handler.body["messages"][1]["content"]
+        if "malformed?" in asked:
+            handler.say("Both are fine.")
+        elif "timeout?" in asked:
+            hang(handler, number)
+        elif "error?" in asked:
+            handler.give(500, b"")
+        else:
+            handler.say(GOOD)
+
+    endpoint.behave = behave
+    kinds = ["good", "malformed", "timeout", "error"]
+    requests = [JudgeRequest(f"{kind}?", ("owl",), "owl", "cat") for kind in kinds]
+    asking = TextJudge(replier(endpoint, timeout_s=0.5, retries=1))
+    judge = CountedJudge(asking, FailureLimit(0.75, least=4))
+    states = [decision.state for decision in judge.decide(requests)]
+    assert states == ["decided", "malformed", "timeout", "error"]
+    counts = judge.report
+    assert (counts.only_a_right, counts.malformed, counts.timeout, counts.error) == (1, 1, 1, 1)
+    with pytest.raises(LabelError, match=r"4 of 5 requests, over the limit of 75% \(2 malformed"):
+        judge.decide(requests[1:2])
 
 
 def test_not_even_http(endpoint: Endpoint) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from tests.tiny_chat import chat_model, picture
 
 from qzoom.data.images import ImageFolder
 from qzoom.data.records import Record, Turn
-from qzoom.errors import DataError
+from qzoom.errors import DataError, ImageError
+from qzoom.images.square import pad_to_square
 from qzoom.labels.attention import HeadSet
 from qzoom.labels.find_heads import boxed_cells, find_heads
 from qzoom.labels.pipeline import Plan, label_records
@@ -113,6 +117,77 @@ def test_bad_pictures_are_rows_that_say_so_up_to_a_limit(
     assert vars(counts)["bad_images"] == 2
     errors = [row.fields.get("error") for row in read_labels(tmp_path / "mild")]
     assert [error is not None for error in errors] == [False, True, False, False, False, True]
+
+
+def test_a_picture_of_a_shape_that_no_model_takes(tmp_path: Path, images: ImageFolder) -> None:
+    for number in range(5):
+        data = (images.root / f"{number}.png").read_bytes()
+        (tmp_path / f"{number}.png").write_bytes(data)
+    Image.new("RGB", (2100, 2)).save(tmp_path / "3.png")
+    counts = run(tmp_path / "labels", ImageFolder(tmp_path), Counting(), most_bad=0.5)
+    assert (vars(counts)["bad_images"], vars(counts)["teaching"]) == (1, 5)
+    (bad,) = (row for row in read_labels(tmp_path / "labels") if "error" in row.fields)
+    assert "aspect ratio of 1050" in bad.fields["error"]
+    assert (bad.fields["id"], bad.fields["image"]) == ("r3", "3.png")
+
+
+def test_a_short_last_shard_is_measured_as_a_whole_one(tmp_path: Path, images: ImageFolder) -> None:
+    root = tmp_path / "images"
+    root.mkdir()
+    for number in range(4):
+        (root / f"{number}.png").write_bytes((images.root / f"{number}.png").read_bytes())
+    plan = {"shard_size": 5, "most_bad": 0.2}
+    counts = run(tmp_path / "labels", ImageFolder(root), Counting(), **plan)
+    assert (vars(counts)["bad_images"], vars(counts)["shards"]) == (1, 2)
+
+
+def test_other_questions_than_those_of_the_folder(tmp_path: Path, images: ImageFolder) -> None:
+    run(tmp_path, images, Counting())
+    with pytest.raises(DataError, match=r"shard 0 of .* holds 2 questions from \['r0'\], not 3"):
+        run(tmp_path, images, Counting(), shard_size=3)
+
+
+def test_a_strip_makes_no_huge_square() -> None:
+    with pytest.raises(ImageError, match=r"20000x2 px, the limit for a square is 16384 px"):
+        pad_to_square(Image.new("RGB", (20_000, 2)))
+
+
+def test_memory_does_not_grow_with_the_questions(tmp_path: Path) -> None:
+    def peak_bytes(count: int) -> int:
+        store = LabelStore(tmp_path / str(count), {})
+        endless = (record(number) for number in range(count))
+        tracemalloc.start()
+        label_records(
+            endless,
+            _OnePicture(),  # type: ignore[arg-type]
+            _NoModel(),  # type: ignore[arg-type]
+            store,
+            Plan(shard_size=64),
+            # safetensors leaves garbage to the collector, which is in no hurry.
+            report=lambda line: gc.collect() and None,
+        )
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak
+
+    peak_bytes(64)  # what the first run imports
+    gc.freeze()  # makes collecting fast
+    few, many = peak_bytes(256), peak_bytes(10 * 256)
+    gc.unfreeze()
+    assert many < 1.1 * few
+
+
+class _OnePicture:
+    def open(self, path: str) -> Image.Image:
+        return Image.new("RGB", (8, 8))
+
+
+class _NoModel:
+    def __call__(self, samples: Sequence[RegionSample]) -> list[LabelRow]:
+        return [
+            LabelRow({"id": sample.id, "teaches": True}, {"labels": torch.zeros(4, 4)})
+            for sample in samples
+        ]
 
 
 def test_a_plan_out_of_range() -> None:

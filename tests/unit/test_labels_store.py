@@ -9,7 +9,11 @@ import pytest
 import torch
 
 from qzoom.errors import CheckpointError, ConfigError
+from qzoom.labels.attention import HeadSet
+from qzoom.labels.presets import HeadPreset
+from qzoom.labels.region_settings import RegionLabelSettings
 from qzoom.labels.store import LabelRow, LabelStore, read_labels, read_settings
+from qzoom.train.label_index import LabelIndex
 
 
 def rows(start: int) -> list[LabelRow]:
@@ -53,6 +57,20 @@ def test_other_settings_are_refused(tmp_path: Path) -> None:
         LabelStore(tmp_path, {"cells": 6})
 
 
+def test_texts_may_hold_any_character(tmp_path: Path) -> None:
+    text = "one\u2028two\x85three\x1c\r\nfour"
+    fields = {"id": text, "image": "a.png", "question": text, "response": text, "teaches": True}
+    store = LabelStore(
+        tmp_path, RegionLabelSettings().to_json(HeadPreset(HeadSet({}), HeadSet({})))
+    )
+    store.write(0, [LabelRow(fields, {"labels": torch.full((2, 3), n)}) for n in range(2)])
+    assert [row.fields["question"] for row in read_labels(tmp_path)] == [text] * 2
+    assert store.ids(0) == [text] * 2
+    turns = [turn for dialogue in LabelIndex.open(tmp_path).dialogues for turn in dialogue]
+    assert [turn.question for turn in turns] == [text] * 2
+    assert [int(turn.labels_hw().max()) for turn in turns] == [0, 1]
+
+
 def test_several_may_open_a_new_folder_at_once(tmp_path: Path) -> None:
     for attempt in range(20):
         folder = tmp_path / str(attempt)
@@ -72,3 +90,9 @@ def test_damage_is_named(tmp_path: Path) -> None:
     tensors.write_bytes(tensors.read_bytes()[:20])
     with pytest.raises(CheckpointError, match=r"shard-00000\.jsonl is damaged"):
         list(read_labels(tmp_path))
+    (tmp_path / "shard-00000.jsonl").write_text('{"id": 1}\n{"id"')
+    with pytest.raises(CheckpointError, match=r"shard-00000\.jsonl is damaged: .*; delete it"):
+        LabelIndex.open(tmp_path)
+    (tmp_path / "settings.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"settings\.json is not readable JSON"):
+        LabelStore(tmp_path, {})

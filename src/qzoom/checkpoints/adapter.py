@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-import uuid
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -53,7 +52,7 @@ def save_adapter(
     """Write a checkpoint's branches alone, whole or not at all.
 
     Args:
-        folder: Must not exist, or hold an adapter, which is replaced.
+        folder: Must not exist, be empty, or hold an adapter, which is replaced.
         checkpoint: With branches; its `name` is recorded as the trunk's.
         revision: Of the trunk, where it came from a hub.
 
@@ -86,14 +85,24 @@ def copy_adapter(source: str | Path, folder: str | Path, config: ZoomConfig) -> 
 
 def _free_target(folder: str | Path) -> Path:
     target = Path(folder).expanduser().absolute()
-    if target.exists() and not (target / SETTINGS).is_file():
+    if _holds_something_else(target):
         raise CheckpointError(f"{target} exists and holds no adapter; name another folder")
     return target
 
 
+def _holds_something_else(target: Path) -> bool:
+    """Whether it is neither free, nor an adapter, nor what a killed save leaves: no settings."""
+    if not target.is_dir():
+        return target.exists()
+    names = {path.name for path in target.iterdir()}
+    return SETTINGS not in names and not names <= {WEIGHTS}
+
+
 def _commit(target: Path, write: Callable[[Path], object], settings: dict[str, Any]) -> Path:
     """Write weights and settings beside the target and move them there, the settings last."""
-    staging = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.partial"
+    # One name for all runs, so that the next one clears away what a killed one left.
+    staging = target.parent / f".{target.name}.partial"
+    shutil.rmtree(staging, ignore_errors=True)
     try:
         staging.mkdir(parents=True)
         write(staging / WEIGHTS)

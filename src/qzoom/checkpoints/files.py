@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -64,11 +66,19 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     """Write one file, readable by whom the process lets read its files.
 
     safetensors alone would make it private, whatever the umask says.
+
+    Raises:
+        OSError: When it cannot be written, such as to a full disk.
     """
     path.touch()
     mode = path.stat().st_mode
-    save_file(dict(tensors), path, metadata={"format": "pt"})
+    try:
+        save_file(dict(tensors), path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise _system_error(error, path) from None
     path.chmod(mode)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def read_shapes(files: Mapping[str, Path]) -> dict[str, tuple[int, ...]]:
@@ -89,6 +99,14 @@ def read_tensors(
             for name in names:
                 tensor = reader.get_tensor(name)
                 yield name, tensor.to(dtype) if tensor.is_floating_point() and dtype else tensor
+
+
+def _system_error(error: SafetensorError, path: Path) -> OSError:
+    """What the system said, which safetensors tells in its text alone."""
+    code = re.search(r"\(os error (\d+)\)", str(error))
+    if code is None:
+        return OSError(f"cannot write {path}: {error}")
+    return OSError(int(code[1]), os.strerror(int(code[1])), str(path))
 
 
 def _sharded_files(index: Path) -> dict[str, Path]:

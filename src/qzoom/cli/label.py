@@ -92,7 +92,7 @@ def run_heads(args: argparse.Namespace) -> int:
     grounding = found.grounding_heads(args.grounding, args.least_hit)
     sinks = found.sink_heads(args.sinks)
     content = _module("labels.region_settings").heads_to_json(grounding, sinks)
-    args.out.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    _module("labels.jsonl").write_json(args.out, content)
     hit = max(float(found.hit[i, h]) for i, hs in grounding.heads_by_layer.items() for h in hs)
     sys.stdout.write(f"{args.out}: {found.samples} samples, best head hits {hit:.0%}\n")
     return 0

@@ -34,6 +34,17 @@ class Closing:
 
 
 @contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let errors of the system that name no file, such as that of a full disk, name this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
 def replacing(path: Path, *, resumable: bool = False) -> Iterator[BinaryIO]:
     """A binary file that takes the place of `path` when the block ends without an error.
 
@@ -44,7 +55,7 @@ def replacing(path: Path, *, resumable: bool = False) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".draft-{path.name}") if resumable else _partial(path)
     try:
-        with partial.open("wb") as file:
+        with naming(path), partial.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

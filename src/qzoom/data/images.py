@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from qzoom.data.paths import relative_path
-from qzoom.errors import DataError
+from qzoom.errors import DataError, ImageError
 from qzoom.images.decode import decode_image
 
 
@@ -50,4 +50,8 @@ class ImageFolder:
             DataError: as `find`.
             ImageError: when it cannot be decoded.
         """
-        return decode_image(self.find(path))
+        found = self.find(path)
+        try:
+            return decode_image(found)
+        except ImageError as error:
+            raise ImageError(f"image {path!r}: {error}") from None

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from qzoom.data.files import Closing, replacing
+from qzoom.data.files import Closing, naming, replacing
 from qzoom.errors import ConfigError, LabelError
 
 _BLOCK: Final = 1 << 16
@@ -44,8 +44,9 @@ class JsonlLog(Closing):
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Add one line."""
-        self._file.write(encode_row(row))
-        self._file.flush()
+        with naming(self.path):
+            self._file.write(encode_row(row))
+            self._file.flush()
         self._unsynced += 1
         if self._unsynced >= self._sync_every:
             self.sync()
@@ -57,9 +58,13 @@ class JsonlLog(Closing):
 
     def close(self) -> None:
         """Sync and close; once is enough."""
-        if not self._file.closed:
-            self.sync()
-            self._file.close()
+        if self._file.closed:
+            return
+        with naming(self.path):
+            try:
+                self.sync()
+            finally:
+                self._file.close()
 
 
 def encode_row(row: Mapping[str, Any]) -> bytes:

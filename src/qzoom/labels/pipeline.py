@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 
 from qzoom.data.images import ImageFolder
 from qzoom.data.records import Record
-from qzoom.errors import DataError, ImageError
+from qzoom.errors import DataError, ImageError, PromptError
 from qzoom.labels.pool import turn_id
 from qzoom.labels.presets import Kind
 from qzoom.labels.region import RegionLabeller, RegionSample
@@ -64,6 +63,10 @@ class _Question:
     text: str
     mode: Kind
 
+    def bad_row(self, error: Exception) -> LabelRow:
+        fields = {"id": self.id, "image": self.path, "question": self.text, "kind": self.mode}
+        return LabelRow(fields | {"teaches": False, "error": str(error)}, {})
+
 
 def label_records(
     records: Iterable[Record],
@@ -75,11 +78,11 @@ def label_records(
 ) -> Counts:
     """Label every question of every record; committed shards are not made again.
 
-    A picture that is missing or cannot be decoded gives a row that says so.
+    A picture that is missing or cannot be used gives a row that says so.
 
     Raises:
-        DataError: When more of a shard's pictures are bad than the plan allows; what was committed
-            stays.
+        DataError: When more of a shard's pictures are bad than the plan allows, or a committed
+            shard holds other questions; what was committed stays.
     """
     counts, began = Counts(), time.monotonic()
     questions = _questions(records)
@@ -87,6 +90,7 @@ def label_records(
         if shard % plan.parts != plan.part:
             continue
         if store.has(shard):
+            _check_kept(store, shard, own)
             counts.kept += 1
             continue
         rows = list(_label_shard(own, images, labeller, plan, counts))
@@ -124,12 +128,12 @@ def _label_shard(
 def _label_batch(
     batch: list[_Question], images: ImageFolder, labeller: RegionLabeller, counts: Counts
 ) -> list[LabelRow]:
-    found = [_open(question, images) for question in batch]
-    samples = [sample for sample in found if isinstance(sample, RegionSample)]
-    labelled = iter(labeller(samples) if samples else [])
-    rows = [next(labelled) if isinstance(f, RegionSample) else f for f in found]
+    opened = [(question, _open(question, images)) for question in batch]
+    samples = [(q, sample) for q, sample in opened if isinstance(sample, RegionSample)]
+    labelled = _label_samples(samples, labeller)
+    rows = [next(labelled) if isinstance(f, RegionSample) else f for _, f in opened]
     counts.labelled += len(batch)
-    counts.bad_images += len(batch) - len(samples)
+    counts.bad_images += sum("error" in row.fields for row in rows)
     counts.teaching += sum(bool(row.fields["teaches"]) for row in rows)
     return rows
 
@@ -138,14 +142,42 @@ def _open(question: _Question, images: ImageFolder) -> RegionSample | LabelRow:
     try:
         image = images.open(question.path)
     except (DataError, ImageError) as error:
-        fields = dataclasses.asdict(question)
-        return LabelRow(fields | {"teaches": False, "error": str(error)}, {})
+        return question.bad_row(error)
     return RegionSample(question.id, question.path, image, question.text, question.mode)
+
+
+def _label_samples(
+    samples: Sequence[tuple[_Question, RegionSample]], labeller: RegionLabeller
+) -> Iterator[LabelRow]:
+    """Rows of samples; where one of a shape that no model takes spoils them, of each alone."""
+    if not samples:
+        return
+    try:
+        rows = labeller([sample for _, sample in samples])
+    except (ImageError, PromptError) as error:
+        if len(samples) == 1:
+            yield samples[0][0].bad_row(error)
+            return
+        for sample in samples:
+            yield from _label_samples([sample], labeller)
+        return
+    yield from rows
+
+
+def _check_kept(store: LabelStore, shard: int, questions: list[_Question]) -> None:
+    found, wanted = store.ids(shard), [question.id for question in questions]
+    if found != wanted:
+        raise DataError(
+            f"shard {shard} of {store.folder} holds {len(found)} questions from {found[:1]}, not "
+            f"{len(wanted)} from {wanted[:1]}; give the same records and shard size, or another "
+            "folder"
+        )
 
 
 def _check_bad(rows: list[LabelRow], shard: int, plan: Plan) -> None:
     errors = [row.fields["error"] for row in rows if "error" in row.fields]
-    if len(errors) > plan.most_bad * len(rows):
+    # The last shard may be short; one bad picture in it must not weigh as much as in a whole one.
+    if len(errors) > plan.most_bad * (plan.shard_size if shard else len(rows)):
         raise DataError(
             f"{len(errors)} of {len(rows)} pictures of shard {shard} are bad (limit "
             f"{plan.most_bad:.0%}); the first: {errors[0]}"

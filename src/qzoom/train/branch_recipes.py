@@ -50,6 +50,7 @@ class EpochRecipe:
         tensorboard: Metrics as TensorBoard event files too, under `tensorboard/`.
         bf16: Autocast; weights and optimiser stay as they are.
         save_every: Steps between two states.
+        most_bad: Share of the pictures that may be missing or damaged; they are left out.
     """
 
     seed: int = 0
@@ -60,6 +61,7 @@ class EpochRecipe:
     bf16: bool = True
     shard: bool = False
     tensorboard: bool = False
+    most_bad: float = 0.05
     save_every: int = 100
     optim: OptimSettings = field(default_factory=paper_optim)
 
@@ -67,8 +69,9 @@ class EpochRecipe:
         for name in ("epochs", "batch_size", "accumulate", "save_every"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be above 0")
-        if not 0 <= self.warmup_share <= 1:
-            raise ConfigError(f"warmup_share is {self.warmup_share}; it is a share from 0 to 1")
+        for name in ("warmup_share", "most_bad"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it is a share from 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -130,5 +133,6 @@ def loop_settings(recipe: EpochRecipe, samples: int, workers: int) -> LoopSettin
         bf16=recipe.bf16,
         shard=recipe.shard,
         tensorboard=recipe.tensorboard,
+        most_bad=recipe.most_bad,
         optim=dataclasses.replace(recipe.optim, warmup_steps=warmup),
     )

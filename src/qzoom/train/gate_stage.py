@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from qzoom.data.images import ImageFolder
 from qzoom.errors import ConfigError
-from qzoom.images.decode import decode_image
 from qzoom.labels.gate_rows import Budget
 from qzoom.labels.tristate import IGNORE
 from qzoom.train.branch_losses import gate_loss
 from qzoom.train.loader import Batch
 from qzoom.train.low_rank import trained_part
+from qzoom.train.pictures import none_left, usable
 from qzoom.train.prompt_batch import Prompt, pack_prompts, tap_prompts
 from qzoom.train.step_report import SAMPLES, WEIGHT
 from qzoom.train.tap_pass import gate_logits
@@ -60,23 +61,26 @@ class GateStage:
 
         Raises:
             ConfigError: For a model without a gate.
+            DataError: If there is no such folder.
         """
         parts = model.parts
         if parts.add_on is None or parts.add_on.gate is None:
             raise ConfigError(f"{model.name} has no gate branch; set enable_high_res")
         self.parts, self.tokenizer = parts, model.require_tokenizer()
-        self.draw, self.images = draw, images
+        self.draw, self.images = draw, ImageFolder(images)
         model.checkpoint.trunk.requires_grad_(False)
         parts.add_on.requires_grad_(False)
         self.modules: dict[str, nn.Module] = {"gate": trained_part(parts.add_on.gate)}
 
     def make_batch(self, place: int) -> Batch:
-        """Prompts of one micro-batch and their labels; each look with a label counts."""
-        samples = self.draw(place)
-        prompts = [self._prompt(sample) for sample in samples]
+        """Prompts of one micro-batch and their labels, but for bad pictures; known looks count."""
+        samples, prompts, counts = usable(self.draw(place), self._prompt)
+        if none_left(counts):
+            return counts
         packed = pack_prompts(prompts, self.tokenizer, self.parts.ids.image)
         labels = np.array([sample.label for sample in samples])
         return {
+            **counts,
             **packed,
             "labels": labels,
             WEIGHT: np.array((labels != IGNORE).sum()),
@@ -96,6 +100,6 @@ class GateStage:
         pipeline = self.parts.pipeline
         if sample.budget_cells is not None:
             pipeline = pipeline.with_budget(*sample.budget_cells)
-        image = decode_image(self.images / sample.image)
+        image = self.images.open(sample.image)
         # The gate reads the row before the answer; what follows changes nothing.
         return Prompt(image, [(sample.question, "")], pipeline)

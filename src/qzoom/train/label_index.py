@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from safetensors import safe_open
 from torch import Tensor
 
 from qzoom.errors import CheckpointError
 from qzoom.labels.region_settings import RegionLabelSettings, settings_from_json
-from qzoom.labels.store import read_settings
+from qzoom.labels.store import naming_damage, read_settings, read_shard_rows, tensors_of
 from qzoom.train.epochs import epoch_places
 
 
@@ -30,8 +28,12 @@ class LabelledTurn:
     row: int
 
     def labels_hw(self) -> Tensor:
-        """Tri-state labels, int64 of shape `(rows, cols)`."""
-        with safe_open(self.shard.with_suffix(".safetensors"), "pt") as tensors:
+        """Tri-state labels, int64 of shape `(rows, cols)`.
+
+        Raises:
+            CheckpointError: When the shard is damaged.
+        """
+        with naming_damage(self.shard), safe_open(tensors_of(self.shard), "pt") as tensors:
             labels: Tensor = tensors.get_tensor(f"{self.row}.labels")
         return labels.long()
 
@@ -55,7 +57,7 @@ class LabelIndex:
             turns: most turns of one image in a dialogue.
 
         Raises:
-            CheckpointError: When the folder holds no row that teaches.
+            CheckpointError: When the folder holds no row that teaches, or a shard is damaged.
         """
         if turns < 1:
             raise CheckpointError(f"a dialogue needs at least 1 turn, got {turns}")
@@ -83,15 +85,10 @@ class LabelIndex:
 
 
 def _teaching_rows(folder: Path) -> Iterator[LabelledTurn]:
+    names = ("id", "image", "question", "response")
     for shard in sorted(folder.glob("shard-*.jsonl")):
-        for row, line in enumerate(shard.read_text(encoding="utf-8").splitlines()):
-            fields: dict[str, Any] = json.loads(line)
-            if fields.get("teaches"):
-                yield LabelledTurn(
-                    fields["id"],
-                    fields["image"],
-                    fields["question"],
-                    fields["response"],
-                    shard,
-                    row,
-                )
+        with naming_damage(shard):
+            for row, fields in enumerate(read_shard_rows(shard)):
+                if fields.get("teaches"):
+                    found = {name: fields[name] for name in names}
+                    yield LabelledTurn(**found, shard=shard, row=row)

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from qzoom.errors import QZoomError
+
 Batch = dict[str, NDArray[np.generic]]
 MakeBatch = Callable[[int], Batch]
 
@@ -28,7 +30,8 @@ def batches(
         ahead: finished batches that each worker keeps ready.
 
     Raises:
-        RuntimeError: when a worker failed or died; its traceback is on the error stream.
+        QZoomError: as `make`; when a worker died, or failed in a way that nobody foresaw: then its
+            traceback is on the error stream.
     """
     if workers == 0 or "fork" not in multiprocessing.get_all_start_methods():
         yield from map(make, range(first, last))
@@ -64,11 +67,13 @@ class _Worker:
     def take(self) -> Batch:
         """Wait for the next batch."""
         try:
-            batch: Batch = self.reader.recv()
+            found: Batch | QZoomError = self.reader.recv()
         except (EOFError, OSError):
             self.process.join()
-            raise RuntimeError(f"a data worker {_cause(self.process.exitcode)}") from None
-        return batch
+            raise QZoomError(f"a data worker {_cause(self.process.exitcode)}") from None
+        if isinstance(found, QZoomError):
+            raise found
+        return found
 
     def stop(self) -> None:
         """End the process and wait until it is gone."""
@@ -92,18 +97,20 @@ def _work(
     # A reading end kept open here would hide the parent's death from the writers.
     for end in inherited:
         end.close()
-    ready: queue.Queue[Batch | None] = queue.Queue(ahead)
+    ready: queue.Queue[Batch | QZoomError | None] = queue.Queue(ahead)
     sender = threading.Thread(target=_send, args=(ready, writer), daemon=True)
     sender.start()
     try:
         for step in steps:
             ready.put(make(step))
+    except QZoomError as error:
+        ready.put(error)
     finally:
         ready.put(None)
         sender.join()
 
 
-def _send(ready: queue.Queue[Batch | None], writer: Connection) -> None:
+def _send(ready: queue.Queue[Batch | QZoomError | None], writer: Connection) -> None:
     while (batch := ready.get()) is not None:
         try:
             writer.send(batch)

@@ -17,7 +17,8 @@ from qzoom.train.loader import Batch, batches
 from qzoom.train.metrics import MetricsLog, NoLog
 from qzoom.train.optim import OptimizerPair, OptimSettings
 from qzoom.train.parallel import Processes, processes
-from qzoom.train.state import resume, save_state
+from qzoom.train.pictures import PictureTally, none_left, pictures_of
+from qzoom.train.state import read_notes, resume, save_state
 from qzoom.train.step_report import MicroReport, StepReport, samples_of, weight_of
 from qzoom.train.tensorboard import ScalarWriter
 
@@ -30,8 +31,9 @@ class Stage(Protocol):
     def make_batch(self, place: int, /) -> Batch:
         """The micro-batch at a place of the training's sequence, computed in a worker.
 
-        A pure function of `place`; step n of the loop takes the places from n * accumulate on. Two
-        keys are read by the loop where they are there: `loss_weight` and `sample_ids`.
+        A pure function of `place`; step n of the loop takes the places from n * accumulate on. The
+        loop reads what is there of `loss_weight`, `sample_ids` and the counts of `pictures.usable`,
+        which are all there is where no picture can be used.
         """
         ...
 
@@ -48,6 +50,7 @@ class LoopSettings:
         loss is their mean, weighted by `loss_weight`.
     shard: several processes hold parts of the weights (FSDP2) and not all of them (DDP).
     tensorboard: write the metrics as event files too.
+    most_bad: share of the pictures that may be missing or damaged.
     """
 
     steps: int
@@ -58,6 +61,7 @@ class LoopSettings:
     bf16: bool = True
     shard: bool = False
     tensorboard: bool = False
+    most_bad: float = 0.05
     optim: OptimSettings = field(default_factory=OptimSettings)
 
     def __post_init__(self) -> None:
@@ -78,8 +82,10 @@ def run_stage(
         ConfigError: when the micro-batches of a step cannot be dealt out to the processes, or Muon
             is to train shards.
         CheckpointError: when the folder's state does not fit the modules.
-        QZoomError: on a loss or gradient that is not finite, before it touches any weight.
-        RuntimeError: when a data worker died.
+        DataError: when more pictures are bad than the settings allow; the last state is kept.
+        QZoomError: on a loss or gradient that is not finite, before it touches any weight; when a
+            data worker died.
+        OSError: when a state or a metric cannot be written, such as to a full disk.
     """
     together = processes(_device(modules), shard=settings.shard)
     each = together.micro_batches(settings.accumulate)
@@ -117,22 +123,33 @@ def _run_steps(run: _Run, start: int, modules: Mapping[str, nn.Module], folder: 
     settings, together, last = run.settings, run.together, run.settings.steps
     if start >= last:
         return
+    notes = read_notes(folder)
+    pictures = PictureTally(settings.most_bad, *notes.get("pictures", ()))
     with _log(run, folder, start) as log:
+        log.window.sums.update(notes.get("window", {}))
         for step in range(start, last):
-            metrics = _train_step(run, step)
-            if line := log.add(step + 1, metrics):
+            metrics = _train_step(run, step, pictures)
+            if line := log.add(step + 1, metrics, pictures.metrics()):
                 sys.stderr.write(line)
             if (step + 1) % settings.save_every == 0 or step + 1 == last:
-                save_state(folder, step + 1, modules, run.optimizers, writes=together.writes)
+                notes = {"window": log.window.sums, "pictures": [pictures.asked, pictures.bad]}
+                save_state(folder, step + 1, modules, run.optimizers, notes, writes=together.writes)
                 together.wait()
 
 
-def _train_step(run: _Run, step: int) -> dict[str, float]:
-    """One update from the next micro-batches of all processes; the step's metrics, loss first."""
-    each = run.together.micro_batches(run.settings.accumulate)
-    mine = [_backward(run, step * each + turn, last=turn == each - 1) for turn in range(each)]
+def _train_step(run: _Run, step: int, pictures: PictureTally) -> dict[str, float]:
+    """One update from the next micro-batches of all processes; the step's metrics, loss first.
+
+    Where all their pictures are bad there is no update and there are no metrics.
+    """
     # Nothing that is not finite has reached a weight yet, and every process hears of it.
-    micro = sorted(run.together.gather(mine), key=lambda report: report.place)
+    micro = sorted(run.together.gather(_backward_all(run, step)), key=lambda found: found.place)
+    for found in micro:
+        pictures.add(found.pictures)
+    # Every process counts all pictures, so that all of them stop alike.
+    pictures.check(last=step + 1 == run.settings.steps)
+    if all(found.pictures.none_left for found in micro):
+        return {}
     report = StepReport(run.name, step, micro)
     report.check_losses()
     # DDP and FSDP2 give the mean over processes; wanted is the sum.
@@ -142,18 +159,40 @@ def _train_step(run: _Run, step: int) -> dict[str, float]:
     return report.metrics(norm)
 
 
-def _backward(run: _Run, turn: int, *, last: bool) -> MicroReport:
-    """Add a micro-batch's gradients, weighted; the sum is divided when all are there."""
-    batch = next(run.work)
+def _backward_all(run: _Run, step: int) -> list[MicroReport]:
+    """Add the gradients of this process's micro-batches of a step."""
+    each = run.together.micro_batches(run.settings.accumulate)
+    reports, shown = [], None
+    for turn in range(each):
+        batch, place = next(run.work), run.together.place(step * each + turn)
+        empty, last = none_left(batch), turn == each - 1
+        shown = run.together.stand_in(None if empty else batch, shown)
+        if not empty:
+            reports.append(_backward(run, batch, place, last=last))
+            continue
+        if shown is not None:
+            _backward(run, shown, place, last=last, counts=False)
+        reports.append(MicroReport(place, 0.0, 0.0, {}, pictures=pictures_of(batch)))
+    return reports
+
+
+def _backward(
+    run: _Run, batch: Batch, place: int, *, last: bool, counts: bool = True
+) -> MicroReport:
+    """Add a micro-batch's gradients, weighted; the sum is divided when all are there.
+
+    Args:
+        counts: False for weight 0.
+    """
     device = next(iter(run.optimizers.named.values())).device.type
     # Where a step is one micro-batch, its weight cancels out: leave the gradients as they are.
     weight = weight_of(batch) if run.settings.accumulate > 1 else 1.0
     with run.together.syncing(run.model, last=last):
         with torch.autocast(device, torch.bfloat16, enabled=run.settings.bf16):
             loss, metrics = run.model(batch)
-        (loss * weight).backward()
-    place = run.together.place(turn)
-    return MicroReport(place, float(loss.detach()), weight, metrics, samples_of(batch))
+        (loss * (weight if counts else 0.0)).backward()
+    value, samples = float(loss.detach()), samples_of(batch)
+    return MicroReport(place, value, weight, metrics, samples, pictures_of(batch))
 
 
 def _start(found: int, together: Processes, folder: Path) -> int:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from qzoom.data.files import Closing
+from qzoom.data.files import Closing, naming, replacing
 from qzoom.progress import time_left
 from qzoom.train.tensorboard import ScalarWriter
 
 
 class MetricsLog(Closing):
     """`metrics.jsonl` of one stage, one line every `every` steps; a resumed run continues it.
+
+    window: values since the last line; a training keeps them in its states, so that the line
+        after a stop is the one there would have been without.
 
     `scalars` gets the numbers of every line too, and is closed along with the file.
     """
@@ -32,27 +34,39 @@ class MetricsLog(Closing):
     ) -> None:
         _drop_after(path, start)
         self._scalars = scalars
-        self._file = path.open("a", encoding="utf-8")
+        self._path, self._file = path, path.open("a", encoding="utf-8")
         self._stage, self._start, self._steps, self._every = stage, start, steps, every
-        self._began, self._window = time.monotonic(), Window()
+        self._began, self.window = time.monotonic(), Window()
 
     def close(self) -> None:
         """Close the files."""
-        self._file.close()
         if self._scalars is not None:
             self._scalars.close()
+        with naming(self._path):
+            self._file.close()
 
-    def add(self, done: int, values: Mapping[str, float]) -> str | None:
-        """Count the step that makes `done` steps; a line of text when a window is full."""
-        self._window.add(values)
+    def add(
+        self, done: int, values: Mapping[str, float], totals: Mapping[str, int] | None = None
+    ) -> str | None:
+        """Count the step that makes `done` steps; a line of text when a window is full.
+
+        Args:
+            values: of the step; the line has their means.
+            totals: since the training began; the line has them as they are.
+
+        Raises:
+            OSError: When the line cannot be written.
+        """
+        self.window.add(values)
         if done % self._every and done != self._steps:
             return None
         pace_s = (time.monotonic() - self._began) / (done - self._start)
-        means = self._window.means()
+        means = {**self.window.means(), **(totals or {})}
         numbers = {"s_per_step": round(pace_s, 4), **means}
         line = {"stage": self._stage, "step": done, **numbers}
-        self._file.write(json.dumps(line, allow_nan=False) + "\n")
-        self._file.flush()
+        with naming(self._path):
+            self._file.write(json.dumps(line, allow_nan=False) + "\n")
+            self._file.flush()
         if self._scalars is not None:
             self._scalars.add(done, numbers)
         return _progress(self._stage, done, self._steps, pace_s, means)
@@ -61,10 +75,15 @@ class MetricsLog(Closing):
 class NoLog(Closing):
     """In place of a log in processes that do not write."""
 
+    def __init__(self) -> None:
+        self.window = Window()
+
     def close(self) -> None:
         """Nothing is open."""
 
-    def add(self, done: int, values: Mapping[str, float]) -> str | None:
+    def add(
+        self, done: int, values: Mapping[str, float], totals: Mapping[str, int] | None = None
+    ) -> str | None:
         """Count nothing."""
         return None
 
@@ -106,9 +125,8 @@ def _drop_after(path: Path, step: int) -> None:
     lines = read_metrics(path)
     kept = [line for line in lines if line["step"] <= step]
     if path.is_file():
-        draft = path.with_suffix(".draft")
-        draft.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        os.replace(draft, path)
+        with replacing(path, resumable=True) as file:
+            file.writelines(json.dumps(line).encode() + b"\n" for line in kept)
 
 
 def _progress(stage: str, done: int, steps: int, pace_s: float, means: Mapping[str, float]) -> str:

@@ -67,6 +67,15 @@ class Processes:
         """What all processes give, those of the first one first."""
         return list(mine)
 
+    def stand_in(self, batch: Batch | None, before: Batch | None) -> Batch | None:
+        """What to run for a micro-batch, so that no process waits for one that runs nothing.
+
+        Args:
+            batch: This process's own; None where there is nothing in it to run.
+            before: What this gave for the micro-batch before it in the step.
+        """
+        return batch
+
     def wait(self) -> None:
         """Go on once every process has come here."""
 
@@ -121,6 +130,16 @@ class Replicas(Processes):
     def gather(self, mine: Sequence[T]) -> list[T]:
         """What all processes give, those of the first one first."""
         return list(_accelerate("utils").gather_object(list(mine)))
+
+    def stand_in(self, batch: Batch | None, before: Batch | None) -> Batch | None:
+        """The batch; without one that of another process; without any, the one before."""
+        filled = self.gather([batch is not None])
+        if all(filled):
+            return batch
+        if not any(filled):
+            return before
+        lent = _accelerate("utils").broadcast_object_list([batch], filled.index(True))
+        return batch if batch is not None else cast(Batch, lent[0])
 
     def wait(self) -> None:
         """Go on once every process has come here."""

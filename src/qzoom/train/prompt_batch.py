@@ -24,11 +24,18 @@ Turns = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Prompt:
-    """One picture under a budget and the dialogue about it."""
+    """One picture under a budget and the dialogue about it.
+
+    Raises:
+        ImageError: For a picture of a shape that the pipeline cannot take.
+    """
 
     image: Image.Image
     turns: Turns
     pipeline: ImagePipeline
+
+    def __post_init__(self) -> None:
+        self.pipeline.grid_thw_for_size(self.image.size)
 
 
 def pack_prompts(prompts: Sequence[Prompt], tokenizer: Any, image_token_id: int) -> Batch:

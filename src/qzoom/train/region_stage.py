@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor, nn
 
+from qzoom.data.images import ImageFolder
 from qzoom.errors import ConfigError
-from qzoom.images.decode import decode_image
 from qzoom.labels.tristate import IGNORE
 from qzoom.train.branch_losses import region_loss
 from qzoom.train.label_index import Dialogue, LabelIndex
 from qzoom.train.loader import Batch
 from qzoom.train.low_rank import trained_part
+from qzoom.train.pictures import none_left, usable
 from qzoom.train.prompt_batch import Prompt, pack_prompts, split_flat, tap_prompts
 from qzoom.train.step_report import SAMPLES, WEIGHT
 from qzoom.train.tap_pass import region_map_logits
@@ -39,24 +40,31 @@ class RegionStage:
 
         Raises:
             ConfigError: For a plain backbone.
+            DataError: If there is no such folder.
         """
         parts = model.parts
         if parts.add_on is None:
             raise ConfigError(f"{model.name} is a plain backbone; give it branches first")
         self.parts, self.tokenizer = parts, model.require_tokenizer()
         self.pipeline = index.settings.budgeted(parts.pipeline)
-        self.index, self.images = index, images
+        self.index, self.images = index, ImageFolder(images)
         self.batch_size, self.seed = batch_size, seed
         model.checkpoint.trunk.requires_grad_(False)
         parts.add_on.requires_grad_(False)
         self.modules: dict[str, nn.Module] = {"region": trained_part(parts.add_on.region)}
 
     def make_batch(self, place: int) -> Batch:
-        """Prompts of one micro-batch, and the labels of every turn; each labelled cell counts."""
-        dialogues = self.index.batch(place, self.batch_size, self.seed)
-        prompts = [self._prompt(dialogue) for dialogue in dialogues]
+        """Prompts of one micro-batch and the labels of every turn, but for bad pictures.
+
+        Each labelled cell counts.
+        """
+        drawn = self.index.batch(place, self.batch_size, self.seed)
+        dialogues, prompts, counts = usable(drawn, self._prompt)
+        if none_left(counts):
+            return counts
         labels = [turn.labels_hw().numpy() for dialogue in dialogues for turn in dialogue]
         return {
+            **counts,
             **pack_prompts(prompts, self.tokenizer, self.parts.ids.image),
             "labels": np.concatenate([label.reshape(-1) for label in labels]),
             "label_hw": np.array([label.shape for label in labels]),
@@ -78,7 +86,7 @@ class RegionStage:
         return region_loss(maps, labels), {"peak_on_foreground": _peaks(maps, labels)}
 
     def _prompt(self, dialogue: Dialogue) -> Prompt:
-        image = decode_image(self.images / dialogue[0].image)
+        image = self.images.open(dialogue[0].image)
         prepared = self.index.settings.prepare(image, self.pipeline.cell_side_px)
         turns = [(turn.question, turn.response) for turn in dialogue]
         return Prompt(prepared, turns, self.pipeline)

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from qzoom.data.images import ImageFolder
-from qzoom.errors import ImageError
+from qzoom.errors import DataError, ImageError, QZoomError
 from qzoom.geometry.boxes import Box
 from qzoom.images.pipeline import ImagePipeline, PixelBatch
 from qzoom.train.loader import Batch
@@ -52,10 +52,13 @@ class Looks:
 
         Raises:
             ImageError: When it is too thin to encode.
-            QZoomError: When it leaves the picture.
+            DataError: When it leaves the picture.
         """
         image = self._open(path)
-        box = cells_of_crop(pipeline, image.size, crop_px, grid_hw, self._config)
+        try:
+            box = cells_of_crop(pipeline, image.size, crop_px, grid_hw, self._config)
+        except QZoomError as error:
+            raise DataError(f"image {path!r}: {error}") from None
         found = cut_crop(pipeline, image, box, grid_hw, self._config)
         if found is None:
             raise ImageError(f"crop {crop_px} of {path} is too thin to encode; leave it out")

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from qzoom.data.fields import items, required, shown, text
-from qzoom.data.images import ImageFolder
 from qzoom.data.jsonl import scan_objects
+from qzoom.data.paths import relative_path
 from qzoom.errors import DataError
 
 
@@ -30,26 +30,25 @@ class SftSample:
     cells: int | None = None
 
 
-def read_samples(files: Sequence[Path], images: ImageFolder) -> tuple[SftSample, ...]:
+def read_samples(files: Sequence[Path]) -> tuple[SftSample, ...]:
     """All samples of some files, in order; keys that mean nothing here are passed over.
 
     Raises:
         DataError: For a file, a line or an image path that cannot be used, named by file and line,
-            and where there is no sample at all.
+            and where there is no sample at all. Whether there is a picture is not looked at.
     """
-    samples = tuple(sample for file in files for sample in _samples(file, images))
+    samples = tuple(sample for file in files for sample in _samples(file))
     if not samples:
         raise DataError(f"no sample in {' or '.join(map(str, files))}; mine some first")
     return samples
 
 
-def _samples(file: Path, images: ImageFolder) -> Iterator[SftSample]:
+def _samples(file: Path) -> Iterator[SftSample]:
     for line, row in scan_objects(file):
         if isinstance(row, DataError):
             raise row
         try:
             sample = _sample(row)
-            images.find(sample.image)
         except DataError as error:
             raise DataError(f"{file}:{line}: {error}") from None
         yield sample
@@ -57,6 +56,7 @@ def _samples(file: Path, images: ImageFolder) -> Iterator[SftSample]:
 
 def _sample(row: dict[str, Any]) -> SftSample:
     texts = {key: text(required(row, key), key) for key in ("id", "image", "question", "target")}
+    relative_path(texts["image"], "image")
     box, cells = row.get("box_px_xyxy"), row.get("cells")
     if cells is not None and not (_is_whole(cells) and cells > 0):
         raise DataError(f"cells must be a whole number above 0, got {shown(cells)}")

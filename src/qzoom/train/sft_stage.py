@@ -18,6 +18,7 @@ from qzoom.errors import ConfigError
 from qzoom.images.pipeline import ImagePipeline
 from qzoom.train.epochs import epoch_places
 from qzoom.train.loader import Batch
+from qzoom.train.pictures import none_left, usable
 from qzoom.train.sft_batch import Looks, TaughtPrompt, pack_taught, run_of, taught_ids
 from qzoom.train.sft_recipe import SftRecipe
 from qzoom.train.sft_samples import SftSample
@@ -76,20 +77,27 @@ class SftStage:
         }
         self.modules = trained_modules(model, recipe)
 
-    def make_batch(self, step: int) -> Batch:
-        """Looks, prompts and answers of one step."""
+    def make_batch(self, place: int) -> Batch:
+        """Looks, prompts and answers of one micro-batch."""
         recipe = self.recipe
         name = f"{self.name}/{recipe.seed}"
-        places = epoch_places(step, recipe.batch_size, len(self.samples), name)
-        return self.pack([self.samples[place] for _, place in places])
+        places = epoch_places(place, recipe.batch_size, len(self.samples), name)
+        return self.pack([self.samples[number] for _, number in places])
 
     def pack(self, samples: Sequence[SftSample]) -> Batch:
-        """Samples as arrays."""
+        """Samples as arrays, without those of bad pictures or crops; each target token counts."""
         looks = Looks(self.images, self.parts.config)
-        prompts = [self._prompt(sample, looks) for sample in samples]
+        kept, prompts, counts = usable(samples, lambda sample: self._prompt(sample, looks))
+        if none_left(counts):
+            return counts
         packed = pack_taught(prompts)
-        names = np.array([sample.id for sample in samples])
-        return {**looks.pack(), **packed, WEIGHT: np.array(packed["targets"].sum()), SAMPLES: names}
+        return {
+            **counts,
+            **looks.pack(),
+            **packed,
+            WEIGHT: np.array(packed["targets"].sum()),
+            SAMPLES: np.array([sample.id for sample in kept]),
+        }
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """Mean over the answers' tokens, and the share of answers whose every token is the top."""

@@ -55,7 +55,7 @@ def train_sft(job: SftJob) -> Path:
     if job.recipe is not None:
         recipe = read_settings_file(job.recipe, SftRecipe, "recipe")
     images = ImageFolder(job.images)
-    samples = read_samples(job.samples, images)
+    samples = read_samples(job.samples)
     torch.manual_seed(recipe.seed)
     together, device = processes(job.device), own_device(job.device)
     model = load(job.model, dtype=job.dtype or "float32", device=device, adapter=job.adapter)

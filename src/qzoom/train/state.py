@@ -7,13 +7,15 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from qzoom.checkpoints.files import write_tensors
+from qzoom.checkpoints.files import read_json, write_tensors
+from qzoom.data.files import replacing
 from qzoom.errors import CheckpointError
 from qzoom.train.optim import OptimizerPair
 from qzoom.train.parallel import cut_like, whole
@@ -27,32 +29,40 @@ def save_state(
     step: int,
     modules: Mapping[str, nn.Module],
     optimizers: OptimizerPair,
+    notes: Mapping[str, Any] | None = None,
     *,
     writes: bool = True,
 ) -> None:
-    """Write `folder/step-N` whole or not at all, then drop older states.
+    """Write `folder/step-N` whole or not at all, then drop all others.
 
     Weights and momenta are written whole, so any number of processes may go on from them.
 
     Args:
+        notes: What else to keep, as JSON; `read_notes` gives it back.
         writes: False in all but one of several processes, which only hand over their shards.
+
+    Raises:
+        OSError: When it cannot be written, such as to a full disk; the state before is kept.
     """
-    target, draft = folder / f"step-{step:08d}", folder / f".draft-{step:08d}"
-    if writes:
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True)
     tensors = {name: module.state_dict() for name, module in modules.items()}
-    for name, found in (*tensors.items(), (OPTIMIZERS, optimizers.tensors())):
-        own = _own(found)
-        if writes:
-            write_tensors(draft / f"{name}.safetensors", own)
+    tensors[OPTIMIZERS] = optimizers.tensors()
     if not writes:
+        for found in tensors.values():
+            _own(found)
         return
-    (draft / MARKER).write_text(json.dumps({"step": step}))
-    shutil.rmtree(target, ignore_errors=True)
-    os.replace(draft, target)
-    for old in states(folder)[:-1]:
-        shutil.rmtree(old, ignore_errors=True)
+    target, draft = folder / f"step-{step:08d}", folder / ".draft-state"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    try:
+        for name, found in tensors.items():
+            write_tensors(draft / f"{name}.safetensors", _own(found))
+        with replacing(draft / MARKER) as file:
+            file.write(json.dumps({"step": step, "notes": notes or {}}).encode())
+        shutil.rmtree(target, ignore_errors=True)
+        os.replace(draft, target)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    _drop_others(folder, target)
 
 
 def states(folder: Path) -> list[Path]:
@@ -68,11 +78,10 @@ def load_modules(state: Path, modules: Mapping[str, nn.Module], *, strict: bool 
     """
     for name, module in modules.items():
         path = state / f"{name}.safetensors"
-        if not path.is_file():
-            raise CheckpointError(f"training state {state} holds no {path.name}")
+        tensors = _read(path)
         try:
-            _load(module, load_file(path), strict)
-        except (RuntimeError, SafetensorError) as error:
+            _load(module, tensors, strict)
+        except RuntimeError as error:
             first = str(error).splitlines()[-1].strip()
             raise CheckpointError(f"training state {path} does not fit: {first}") from None
 
@@ -86,14 +95,40 @@ def resume(folder: Path, modules: Mapping[str, nn.Module], optimizers: Optimizer
     found = states(folder)
     if not found:
         return 0
+    _drop_others(folder, found[-1])
     load_modules(found[-1], modules)
-    optimizers.load_tensors(load_file(found[-1] / f"{OPTIMIZERS}.safetensors"))
+    optimizers.load_tensors(_read(found[-1] / f"{OPTIMIZERS}.safetensors"))
     return step_of(found[-1])
 
 
 def step_of(state: Path) -> int:
     """Steps that a committed state has seen."""
-    return int(json.loads((state / MARKER).read_text())["step"])
+    return int(read_json(state / MARKER)["step"])
+
+
+def read_notes(folder: Path) -> dict[str, Any]:
+    """What was kept with the newest committed state; empty where there is none."""
+    found = states(folder)
+    notes: dict[str, Any] = read_json(found[-1] / MARKER).get("notes", {}) if found else {}
+    return notes
+
+
+def _drop_others(folder: Path, kept: Path) -> None:
+    """Drop all states but one, those included that a killed run had begun to drop."""
+    for other in folder.glob("step-*"):
+        if other != kept:
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def _read(path: Path) -> dict[str, torch.Tensor]:
+    if not path.is_file():
+        raise CheckpointError(f"training state {path.parent} holds no {path.name}")
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"training state {path} is damaged: {error}; delete the folder to begin anew"
+        ) from None
 
 
 def _load(module: nn.Module, tensors: Mapping[str, torch.Tensor], strict: bool) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from qzoom.errors import QZoomError
 from qzoom.train.loader import Batch
+from qzoom.train.pictures import PictureCounts
 
 WEIGHT: Final = "loss_weight"
 """Key of a batch: of how many equal parts (cells, samples) its loss is the mean; 1 where absent."""
@@ -23,6 +24,7 @@ class MicroReport:
 
     place: where it is in the training's sequence.
     loss: mean over `weight` equal parts.
+    pictures: what it asked for and what was bad.
     """
 
     place: int
@@ -30,6 +32,7 @@ class MicroReport:
     weight: float
     metrics: Mapping[str, float]
     samples: tuple[str, ...] = ()
+    pictures: PictureCounts = field(default_factory=PictureCounts)
 
 
 @dataclass(frozen=True)
