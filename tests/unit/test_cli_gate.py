@@ -57,11 +57,11 @@ def test_from_records_to_an_effort(
 ) -> None:
     asked = ["--max-new-tokens", "2", "--batch-size", "4"]
     label = [*arguments(folder, "label", "gate"), *asked]
-    rising = [*label, "--out", f"{tmp_path}/naive", "--labels", "naive", "--cells"]
+    rising = [*label, "--out", f"{tmp_path}/naive", "--kind", "naive", "--cells"]
     assert main([*rising, "16", "25", "36", "64"]) == 0
     counts = json.loads(capsys.readouterr().out)
     assert sum(counts.values()) == 2 * 12
-    assert main([*label, "--out", f"{tmp_path}/fix", "--labels", "crop-fix"]) == 0
+    assert main([*label, "--out", f"{tmp_path}/fix", "--kind", "crop-fix"]) == 0
     out, err = capsys.readouterr()
     counts = json.loads(out)
     assert counts["easy"] >= 6
@@ -104,7 +104,7 @@ def test_a_stopped_labelling_goes_on(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = [*arguments(folder, "label", "gate"), "--max-new-tokens", "1", "--batch-size", "4"]
-    command += ["--cells", "16", "25", "36", "--labels", "naive", "--out"]
+    command += ["--cells", "16", "25", "36", "--kind", "naive", "--out"]
     assert main([*command, f"{tmp_path}/whole"]) == 0
     calls = 0
 
@@ -131,9 +131,9 @@ def test_a_stopped_labelling_goes_on(
         ("label gate", ["--cells", "16", "25"], "2 resolutions are given and the 2 highest must"),
         ("label gate", ["--cells", "16", "16", "25"], "hold one twice"),
         ("label gate", ["--cells", "0"], "must be a whole number of at least 1"),
-        ("label gate", ["--labels", "crop-fix", "--cells", "16"], "--cells has no effect"),
-        ("label gate", ["--max-cells", "16"], "--max-cells has no effect with --labels consist"),
-        ("label gate", ["--labels", "best"], "invalid choice: 'best'"),
+        ("label gate", ["--kind", "crop-fix", "--cells", "16"], "--cells has no effect"),
+        ("label gate", ["--max-cells", "16"], "--max-cells has no effect with --kind consist"),
+        ("label gate", ["--kind", "best"], "invalid choice: 'best'"),
         ("label gate", ["--rule", "loose"], "invalid choice: 'loose'"),
         ("label gate", ["--out", "{folder}/r.yaml"], "is a file; name a folder"),
         ("calibrate", ["--out", "{folder}/r.yaml"], "is a file; name a folder"),

@@ -10,7 +10,6 @@ import torch
 from PIL import Image
 
 from qzoom.cli import main
-from qzoom.data.images import ImageFolder
 from qzoom.data.jsonl import write_records
 from qzoom.data.records import Record, Turn
 from qzoom.geometry.boxes import contains
@@ -63,7 +62,7 @@ def test_crops_hold_the_answer_and_differ(
     out = records.parent / "samples.jsonl"
     arguments = ["--crops", "5", "--full", "1", "--full-cells", "256"]
     assert run(records, "taught", "--out", str(out), *arguments) == 0
-    samples = read_samples([out], ImageFolder(records.parent))
+    samples = read_samples([out])
     assert json.loads(capsys.readouterr().out) == {"samples": len(samples)}
     crops = [sample.crop_px_xyxy for sample in samples if sample.crop_px_xyxy]
     assert len(crops) == 5
@@ -76,3 +75,14 @@ def test_crops_hold_the_answer_and_differ(
     before = out.read_bytes()
     assert run(records, "taught", "--out", str(out), *arguments) == 0
     assert out.read_bytes() == before
+
+
+def test_a_folder_of_other_questions_is_refused(
+    records: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(records.parent / "labels")
+    assert run(records, "boxes", "--out", out, "--cells", "64") == 0
+    whole = records.read_text()
+    records.write_text(whole.replace('"id": "r"', '"id": "other"'))
+    assert run(records, "boxes", "--out", out, "--cells", "64") == 2
+    assert "holds 3 questions from ['r#0']" in capsys.readouterr().err

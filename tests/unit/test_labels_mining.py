@@ -53,8 +53,9 @@ def records(count: int) -> list[Record]:
 def files(folder: Path, count: int, **fields: Any) -> tuple[Path, Path]:
     zoomed = {"zoomed": True, "box_px_xyxy": BOX} | fields
     pairs = [(f"q{i}", *TEXTS[i % 5]) for i in range(count)]
-    base = [row(name, text) for name, text, _ in pairs]
-    roi = [row(name, text, **zoomed) for name, _, text in pairs]
+    asked = {f"q{i}": {"question": f"what is {i}?"} for i in range(count)}
+    base = [row(name, text, **asked[name]) for name, text, _ in pairs]
+    roi = [row(name, text, **asked[name] | zoomed) for name, _, text in pairs]
     # In any order.
     return write_rows(folder / "base.jsonl", base[::-1]), write_rows(folder / "roi.jsonl", roi)
 
@@ -140,7 +141,9 @@ def test_misses_teach_the_ground_truth_even_where_both_answers_are_the_same(
 
 def test_what_is_passed_over(tmp_path: Path) -> None:
     base, roi = files(tmp_path, 5)
-    write_rows(roi, [row("q0", "cat"), row("q1", "owl", zoomed=True)])
+    asked = ({"question": f"what is {i}?"} for i in range(2))
+    rows = row("q0", "cat", **next(asked)), row("q1", "owl", zoomed=True, **next(asked))
+    write_rows(roi, rows)
     summary = mine(records(6), base, roi, matcher(), tmp_path / "mined.jsonl")
     counts = {name: count for name, count in summary["counts"].items() if count}
     assert counts == {"records": 6, "improvement": 1, "unanswered": 4, "not_zoomed": 1}
@@ -216,3 +219,10 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
     ]:
         with pytest.raises(ConfigError, match=message):
             MiningSettings(**settings)  # type: ignore[arg-type]
+
+
+def test_answers_to_other_questions_are_refused(tmp_path: Path) -> None:
+    base, roi = files(tmp_path, 2)
+    asked = [Record(f"q{i}", question="how many?") for i in range(2)]
+    with pytest.raises(LabelError, match=r"base.jsonl answers another question under the id 'q0'"):
+        mine(asked, base, roi, matcher(), tmp_path / "mined.jsonl")

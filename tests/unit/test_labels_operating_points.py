@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qzoom.errors import ConfigError, LabelError
-from qzoom.eval.intervals import wilson
+from qzoom.intervals import wilson
 from qzoom.labels.operating_points import (
     EFFORTS,
     Effort,

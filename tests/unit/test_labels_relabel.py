@@ -15,7 +15,7 @@ from PIL import Image
 from qzoom.cli import main
 from qzoom.data.images import ImageFolder
 from qzoom.data.pickle_labels import convert_pickle
-from qzoom.errors import LabelError
+from qzoom.errors import DataError, LabelError
 from qzoom.labels.presets import head_preset
 from qzoom.labels.region_settings import RegionLabelSettings
 from qzoom.labels.relabel import relabel
@@ -83,3 +83,10 @@ def test_hosted_labels_can_be_trained_on(
     wanted = tristate_labels(attention(0), None, TriStateRule(), picture_cells((80, 40), 8))
     assert torch.equal(turn.labels_hw(), wanted.labels_hw)
     assert ImageFolder(tmp_path).open(turn.image).size == (80, 40)
+
+
+def test_shards_of_other_labels_are_not_kept(tmp_path: Path) -> None:
+    relabel(written(tmp_path / "one", 2), tmp_path / "new", RULE)
+    assert relabel(tmp_path / "one", tmp_path / "new", RULE).rows == 2
+    with pytest.raises(DataError, match="holds 2 questions from .* not 3"):
+        relabel(written(tmp_path / "other", 3), tmp_path / "new", RULE)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from qzoom.errors import CheckpointError, ConfigError
+from qzoom.errors import CheckpointError, ConfigError, DataError
 from qzoom.labels.attention import HeadSet
 from qzoom.labels.presets import HeadPreset
 from qzoom.labels.region_settings import RegionLabelSettings
@@ -65,7 +65,9 @@ def test_texts_may_hold_any_character(tmp_path: Path) -> None:
     )
     store.write(0, [LabelRow(fields, {"labels": torch.full((2, 3), n)}) for n in range(2)])
     assert [row.fields["question"] for row in read_labels(tmp_path)] == [text] * 2
-    assert store.ids(0) == [text] * 2
+    store.check(0, [text] * 2)
+    with pytest.raises(DataError, match="holds 2 questions"):
+        store.check(0, [text])
     turns = [turn for dialogue in LabelIndex.open(tmp_path).dialogues for turn in dialogue]
     assert [turn.question for turn in turns] == [text] * 2
     assert [int(turn.labels_hw().max()) for turn in turns] == [0, 1]

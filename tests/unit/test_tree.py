@@ -20,6 +20,11 @@ MAY_USE = {
     "geometry": {"errors", "geometry"},
     "images": {"errors", "geometry", "images"},
     "data": {"data", "errors", "geometry", "images", "synth"},
+    "zoom": {"backbones", "checkpoints", "errors", "geometry", "images", "zoom"},
+    "labels": {
+        *("backbones", "checkpoints", "data", "errors", "geometry", "images", "intervals"),
+        *("labels", "loading", "progress", "zoom"),
+    },
 }
 
 

@@ -16,19 +16,27 @@ if TYPE_CHECKING:
     from qzoom.zoom.model import ZoomModel
 
 
-def add_data_options(parser: argparse.ArgumentParser) -> None:
-    """Records, their pictures, where results go, and the model."""
+def add_record_options(parser: argparse.ArgumentParser, out: str | None = None) -> None:
+    """Records, their pictures, and where results go.
+
+    Args:
+        out: Help of `--out`.
+    """
     parser.add_argument("records", type=existing_file, metavar="RECORDS", help="a JSONL file")
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="image root")
-    parser.add_argument("--out", type=Path, required=True, metavar="PATH")
+    parser.add_argument("--out", type=Path, required=True, metavar="PATH", help=out)
+
+
+def add_data_options(parser: argparse.ArgumentParser, out: str | None = None) -> None:
+    """Records, their pictures, where results go, and the model."""
+    add_record_options(parser, out)
     parser.add_argument("--model", metavar="NAME", help="folder or hub id (default: embedded)")
     parser.add_argument("--device", metavar="NAME", help="such as cuda (default: cpu)")
     parser.add_argument("--dtype", metavar="NAME", help="such as bfloat16 (default: the model's)")
 
 
 def add_answer_options(parser: argparse.ArgumentParser) -> None:
-    """How the questions of records with known answers are asked."""
-    parser.add_argument("--adapter", metavar="DIR", help="zoom branches in place of its own")
+    """How the questions of records with known answers are asked and judged."""
     parser.add_argument(
         "--rule",
         choices=("strict", "reference"),
@@ -38,6 +46,12 @@ def add_answer_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-cells", type=positive_int, metavar="N", help="of the coarse look (default: its own)"
     )
+    add_asking_options(parser)
+
+
+def add_asking_options(parser: argparse.ArgumentParser) -> None:
+    """Whom to ask, how many at a time, and how many may fail."""
+    parser.add_argument("--adapter", metavar="DIR", help="zoom branches in place of its own")
     parser.add_argument("--batch-size", type=positive_int, default=8, metavar="N")
     parser.add_argument("--max-new-tokens", type=positive_int, default=32, metavar="N")
     parser.add_argument("--limit", type=positive_int, metavar="N", help="the first N questions")
@@ -46,12 +60,16 @@ def add_answer_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def open_pool(args: argparse.Namespace) -> QuestionPool:
-    """The questions with known answers."""
+def open_pool(args: argparse.Namespace, *, answered: bool = True) -> QuestionPool:
+    """The questions, the first `--limit` of them where there is that option.
+
+    Args:
+        answered: Those with known answers only.
+    """
     records: Any = import_module("qzoom.data.jsonl").RecordFile(args.records)
     folder: Any = import_module("qzoom.data.images").ImageFolder(args.images)
     pool: QuestionPool = import_module("qzoom.labels.pool").QuestionPool(
-        records, folder, answered=True, limit=args.limit
+        records, folder, answered=answered, limit=getattr(args, "limit", None)
     )
     return pool
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from qzoom.cli import label_gate, label_relabel
 from qzoom.cli.arguments import UsageError, count, existing_file, positive_int, share
-from qzoom.cli.data_options import add_data_options
+from qzoom.cli.data_options import add_data_options, say
 from qzoom.cli.label_answers import add_answers
 from qzoom.cli.label_known import add_boxes, add_taught
 from qzoom.cli.label_mine import add_mine
@@ -76,9 +76,9 @@ def run_region(args: argparse.Namespace) -> int:
     fields = {name: getattr(args, name) for name in names}
     job = jobs.RegionJob(heads=_heads(args), settings=_settings(args.settings), **fields)
     if args.ray:
-        counts = _module("labels.ray_run").label_with_ray(job, args.ray, _say)
+        counts = _module("labels.ray_run").label_with_ray(job, args.ray, say)
     else:
-        counts = jobs.JobRunner(job).run(args.part, args.parts, _say)
+        counts = jobs.JobRunner(job).run(args.part, args.parts, say)
     sys.stdout.write(json.dumps(vars(counts)) + "\n")
     return 0
 
@@ -125,7 +125,3 @@ def _heads(args: argparse.Namespace) -> Any:
 
 def _module(name: str) -> Any:
     return import_module(f"qzoom.{name}")
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")

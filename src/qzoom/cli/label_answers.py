@@ -5,18 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qzoom.cli.arguments import UsageError, existing_file, positive_int, share
+from qzoom.cli.arguments import UsageError, positive_int, share
+from qzoom.cli.data_options import add_asking_options, add_data_options, answer_run, open_pool, say
 from qzoom.cli.quiet import hush_libraries
 
 if TYPE_CHECKING:
     from qzoom.cli.arguments import Parser
-    from qzoom.labels.answers import AnswerReport
 
 LOOKS = ("direct", "zoom", "auto")
 
@@ -25,26 +23,19 @@ def add_answers(kinds: argparse._SubParsersAction[Parser]) -> None:
     """Add the sub-verb."""
     text = "a model's answers to the questions of records"
     parser = kinds.add_parser("answers", help=text, description=text.capitalize() + ".")
-    parser.add_argument("records", type=existing_file, metavar="RECORDS", help="a JSONL file")
-    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="image root")
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="JSONL, made or gone on with"
-    )
+    add_data_options(parser, out="JSONL, made or gone on with")
     _add_look_options(parser)
-    _add_run_options(parser)
+    add_asking_options(parser)
     parser.set_defaults(run=run_answers)
 
 
 def run_answers(args: argparse.Namespace) -> int:
     """Answer what the file does not answer yet, and print the counts."""
     _check(args)
-    answers, failures = _module("labels.answers"), _module("labels.failures")
-    run = answers.AnswerRun(args.batch_size, limit=failures.FailureLimit(args.most_bad))
-    records = _module("data.jsonl").RecordFile(args.records)
-    folder = _module("data.images").ImageFolder(args.images)
-    pool = _module("labels.pool").QuestionPool(records, folder, limit=args.limit)
-    total = pool.count()
-    report = answers.answer_pool(pool, _answerer(args), args.out, run, _watch(total))
+    run, pool = answer_run(args), open_pool(args, answered=False)
+    watch = _module("labels.answer_files").watch("answers", pool.count(), say)
+    answer_pool = _module("labels.answers").answer_pool
+    report = answer_pool(pool, _answerer(args), args.out, run, watch)
     sys.stdout.write(json.dumps(asdict(report)) + "\n")
     return 0
 
@@ -72,20 +63,6 @@ def _add_look_options(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="zoom from this gate probability on (auto; default: the model's own)",
     )
-
-
-def _add_run_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("run")
-    group.add_argument("--max-new-tokens", type=positive_int, default=32, metavar="N")
-    group.add_argument("--batch-size", type=positive_int, default=8, metavar="N")
-    group.add_argument(
-        "--most-bad", type=share, default=0.05, metavar="SHARE", help="of unusable questions"
-    )
-    group.add_argument("--limit", type=positive_int, metavar="N", help="the first N questions")
-    group.add_argument("--model", metavar="NAME", help="folder or hub id (default: embedded)")
-    group.add_argument("--adapter", metavar="DIR", help="zoom branches in place of its own")
-    group.add_argument("--device", metavar="NAME", help="such as cuda (default: cpu)")
-    group.add_argument("--dtype", metavar="NAME", help="such as bfloat16 (default: the model's)")
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -117,21 +94,6 @@ def _answerer(args: argparse.Namespace) -> Any:
         gate_threshold=args.gate_threshold,
         max_new_tokens=tokens,
     )
-
-
-def _watch(total: int) -> Callable[[AnswerReport], None]:
-    progress = _module("progress").Progress("answers", total, _say)
-
-    def after_batch(report: AnswerReport) -> None:
-        worked = report.answered + report.failed
-        note = f", {report.failed} failed" if report.failed else ""
-        progress.update(report.known + worked, worked, note)
-
-    return after_batch
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
 
 
 def _module(name: str) -> Any:

@@ -33,7 +33,7 @@ def add_parser(kinds: argparse._SubParsersAction[Parser]) -> None:
     add_data_options(gate)
     add_answer_options(gate)
     gate.add_argument(
-        "--labels",
+        "--kind",
         choices=("consistency", "crop-fix", "naive"),
         default="consistency",
         help="from rising resolutions (default), from the crop itself, or without the filter",
@@ -55,8 +55,8 @@ def run(args: argparse.Namespace) -> int:
     labels: Any = import_module("qzoom.labels.gate_labels")
     rules: Any = import_module("qzoom.labels.consistency").RULES
     plan = labels.GateLabelPlan(
-        kind=args.labels,
-        cells=() if args.labels == "crop-fix" else tuple(sorted(args.cells or CELLS)),
+        kind=args.kind,
+        cells=() if args.kind == "crop-fix" else tuple(sorted(args.cells or CELLS)),
         rule=rules[args.rule](),
         run=answer_run(args),
         max_new_tokens=args.max_new_tokens,
@@ -68,8 +68,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
-    if args.labels == "crop-fix" and args.cells:
-        raise UsageError("--cells has no effect with --labels crop-fix; give --max-cells instead")
-    if args.labels != "crop-fix" and args.max_cells:
-        raise UsageError(f"--max-cells has no effect with --labels {args.labels}; give --cells")
+    if args.kind == "crop-fix" and args.cells:
+        raise UsageError("--cells has no effect with --kind crop-fix; give --max-cells instead")
+    if args.kind != "crop-fix" and args.max_cells:
+        raise UsageError(f"--max-cells has no effect with --kind {args.kind}; give --cells")
     check_folder(args.out)

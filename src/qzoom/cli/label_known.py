@@ -7,10 +7,10 @@ import dataclasses
 import json
 import sys
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qzoom.cli.arguments import count, existing_file, positive_int
+from qzoom.cli.arguments import count, positive_int
+from qzoom.cli.data_options import add_record_options, open_pool
 from qzoom.cli.quiet import hush_libraries
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def add_boxes(kinds: argparse._SubParsersAction[Parser]) -> None:
     """Add `label boxes`."""
     text = "region labels from answer boxes: no model is asked"
     parser = kinds.add_parser("boxes", help=text, description=text.capitalize() + ".")
-    _add_known_options(parser)
+    _add_known_options(parser, "folder of label shards")
     parser.add_argument("--cells", type=positive_int, default=576, metavar="N", help="of a map")
     parser.set_defaults(run=run_boxes)
 
@@ -30,7 +30,7 @@ def add_taught(kinds: argparse._SubParsersAction[Parser]) -> None:
     """Add `label taught`."""
     text = "samples for 'qzoom train sft' that teach reading: crops around known answers"
     parser = kinds.add_parser("taught", help=text, description=text.capitalize() + ".")
-    _add_known_options(parser)
+    _add_known_options(parser, "JSONL")
     parser.add_argument(
         "--crops", type=count, default=1, metavar="N", help="crops of each answer (default: 1)"
     )
@@ -72,10 +72,8 @@ def run_taught(args: argparse.Namespace) -> int:
     return 0
 
 
-def _add_known_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("records", type=existing_file, metavar="RECORDS", help="a JSONL file")
-    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="image root")
-    parser.add_argument("--out", type=Path, required=True, metavar="PATH")
+def _add_known_options(parser: argparse.ArgumentParser, out: str) -> None:
+    add_record_options(parser, out)
     parser.add_argument(
         "--model", metavar="NAME", help="whose cells and budget (default: embedded)"
     )
@@ -83,7 +81,4 @@ def _add_known_options(parser: argparse.ArgumentParser) -> None:
 
 def _open(args: argparse.Namespace) -> tuple[Any, Any]:
     hush_libraries()
-    records = import_module("qzoom.data.jsonl").RecordFile(args.records)
-    folder = import_module("qzoom.data.images").ImageFolder(args.images)
-    pool = import_module("qzoom.labels.pool").QuestionPool(records, folder)
-    return pool, import_module("qzoom.loading").load(args.model).pipeline
+    return open_pool(args, answered=False), import_module("qzoom.loading").load(args.model).pipeline

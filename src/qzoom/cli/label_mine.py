@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qzoom.cli.arguments import UsageError, count, existing_file, positive_int, share
+from qzoom.cli.data_options import add_record_options, open_pool, say
 from qzoom.cli.quiet import hush_libraries
 
 if TYPE_CHECKING:
@@ -34,15 +35,13 @@ def add_mine(kinds: argparse._SubParsersAction[Parser]) -> None:
     """Add the sub-verb."""
     text = "samples for 'qzoom train sft': questions that a crop spoils"
     parser = kinds.add_parser("mine", help=text, description=text.capitalize() + ".")
-    parser.add_argument("records", type=existing_file, metavar="RECORDS", help="a JSONL file")
-    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="image root")
+    add_record_options(parser, "JSONL of samples")
     parser.add_argument(
         "--base", type=existing_file, required=True, metavar="FILE", help="answers without a crop"
     )
     parser.add_argument(
         "--roi", type=existing_file, required=True, metavar="FILE", help="answers with one"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="JSONL")
     parser.add_argument(
         "--target",
         choices=("answer", "ground_truth"),
@@ -76,12 +75,10 @@ def run_mine(args: argparse.Namespace) -> int:
     settings = mining.MiningSettings(
         args.target, args.improvements, args.misses, args.seed, args.batch_size
     )
-    records = _module("data.jsonl").RecordFile(args.records)
-    folder = _module("data.images").ImageFolder(args.images)
-    pool = _module("labels.pool").QuestionPool(records, folder, answered=True)
+    pool = open_pool(args)
     limit = _module("labels.failures").FailureLimit(args.most_bad)
     with _judge(args, kind) as judge:
-        counted = judging.CountedJudge(_module("labels.judge_watch").Watched(judge, _say), limit)
+        counted = judging.CountedJudge(_module("labels.judge_watch").Watched(judge, say), limit)
         summary = mining.mine(pool, args.base, args.roi, counted, args.out, settings)
     sys.stdout.write(json.dumps(summary) + "\n")
     return 0
@@ -174,10 +171,6 @@ def _ratio(text: str) -> float:
     if not (math.isfinite(value) and value >= 0):
         raise argparse.ArgumentTypeError(f"must be a number of at least 0, got {text!r}")
     return value
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
 
 
 def _module(name: str) -> Any:

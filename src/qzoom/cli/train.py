@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from qzoom.cli import train_gate
 from qzoom.cli.arguments import check_folder, count, existing_file, positive_int
-from qzoom.cli.branch_options import add_branch_options, run_branch
 from qzoom.cli.train_sft import add_sft
+from qzoom.cli.training_options import add_training_options, run_branch
 
 if TYPE_CHECKING:
     from qzoom.cli.arguments import Parser
@@ -30,7 +30,7 @@ def add_parser(verbs: argparse._SubParsersAction[Parser]) -> None:
     text = "train the region network on labels of 'qzoom label region'"
     region = kinds.add_parser("region", help=text, description=text.capitalize() + ".")
     region.add_argument("--labels", type=Path, required=True, metavar="DIR", help="label shards")
-    add_branch_options(region)
+    add_training_options(region)
     region.set_defaults(run=run_region)
     add_sft(kinds)
     train_gate.add_parser(kinds)

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from qzoom.cli.arguments import existing_file
-from qzoom.cli.branch_options import add_branch_options, run_branch
+from qzoom.cli.training_options import add_training_options, run_branch
 
 if TYPE_CHECKING:
     from qzoom.cli.arguments import Parser
@@ -24,7 +24,7 @@ def add_parser(kinds: argparse._SubParsersAction[Parser]) -> None:
         metavar="FILE",
         help="gate.jsonl; give the option again for more files",
     )
-    add_branch_options(gate)
+    add_training_options(gate)
     gate.set_defaults(run=run)
 
 

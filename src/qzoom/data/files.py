@@ -6,7 +6,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -62,6 +62,24 @@ def replacing(path: Path, *, resumable: bool = False) -> Iterator[BinaryIO]:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Wait until no other process holds `path`, a file of no content, and hold it for the block.
+
+    Where the system or its drive knows no locks, nothing is held. A killed process lets go.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        with suppress(OSError):  # some network drives know no locks
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager

@@ -23,8 +23,7 @@ class Look(NamedTuple):
 
 def looks_of(model: ZoomModel, names: Sequence[str]) -> dict[str, Look]:
     """The looks of these names, in their order."""
-    coarse = model.pipeline.max_pixels // model.pipeline.cell_side_px**2
-    budgets = {"direct_double": 2 * coarse, "direct_full": FULL_CELLS}
+    budgets = {"direct_double": 2 * model.pipeline.budget_cells[1], "direct_full": FULL_CELLS}
     zooms: dict[str, Zoom] = {"zoom_coarse": "auto", "always_coarse": "always"}
     return {
         name: Look(

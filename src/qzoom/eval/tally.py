@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from qzoom.eval.intervals import wilson
 from qzoom.geometry.boxes import BoxLike, contains, covered_share
+from qzoom.intervals import wilson
 from qzoom.zoom.answer import ZoomAnswer
 
 MOSTLY: Final = 0.9

@@ -38,14 +38,15 @@ def answer_each(
             answer,
             answers_file(folder, name),
             run,
-            _watch(name, total, say) if say else None,
+            watch(f"answers {name}", total, say) if say else None,
         )
         for name, answer in answerers.items()
     }
 
 
-def _watch(name: str, total: int, say: Say) -> Callable[[AnswerReport], None]:
-    progress = Progress(f"answers {name}", total, say)
+def watch(name: str, total: int, say: Say) -> Callable[[AnswerReport], None]:
+    """Progress of `answer_pool` over `total` questions, to be called after each batch."""
+    progress = Progress(name, total, say)
 
     def after_batch(report: AnswerReport) -> None:
         worked = report.answered + report.failed

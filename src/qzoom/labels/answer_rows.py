@@ -102,6 +102,20 @@ class AnswerIndex(Closing):
     def __getitem__(self, name: str) -> AnswerRow:
         return read_answer(read_row_at(self._file, self._offset_of[name], self.path), self.path)
 
+    def answer_to(self, name: str, question: str) -> AnswerRow:
+        """The answer under an id, which must be to that question.
+
+        Raises:
+            LabelError: When it is to another one: ids of other records may be equal.
+        """
+        row = self[name]
+        if row.question != question:
+            raise LabelError(
+                f"{self.path} answers another question under the id {name!r}; is it of other "
+                "records? give another file"
+            )
+        return row
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()

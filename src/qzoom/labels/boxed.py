@@ -36,12 +36,14 @@ def label_boxes(
 ) -> BoxedCounts:
     """Write label shards: cells that an answer box touches are foreground, all others background.
 
+    Committed shards are kept.
+
     Args:
         pipeline: Of the model to be trained; its budget is replaced by the settings'.
         settings: Layout and cells; "native" only, as boxes are in the picture's own pixels.
 
     Raises:
-        DataError: For the square layout.
+        DataError: For the square layout, or where a committed shard holds other questions.
     """
     if settings.layout != "native":
         raise DataError("labels from boxes keep the pictures' shape; set layout: native")
@@ -49,7 +51,9 @@ def label_boxes(
     store = LabelStore(folder, settings.to_json(NO_HEADS) | {"model": "answer boxes"})
     for shard, own in enumerate(in_batches(_boxed(questions, counts), shard_size)):
         rows = [row for question in own if (row := _row(question, pipeline, counts))]
-        if not store.has(shard):
+        if store.has(shard):
+            store.check(shard, [str(row.fields["id"]) for row in rows])
+        else:
             store.write(shard, rows)
     return counts
 

@@ -196,7 +196,8 @@ def _disputed(
         if record.id not in plain or record.id not in closer:
             found.counts["unanswered"] += 1
             continue
-        base, roi = plain[record.id], closer[record.id]
+        asked = record.id, record.question
+        base, roi = plain.answer_to(*asked), closer.answer_to(*asked)
         if not roi.zoomed:
             found.counts["not_zoomed"] += 1
         elif base.text == roi.text and not same_too:

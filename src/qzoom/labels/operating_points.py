@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from qzoom.errors import ConfigError, LabelError
-from qzoom.eval.intervals import wilson
+from qzoom.intervals import wilson
 from qzoom.zoom.effort import NEVER
 
 

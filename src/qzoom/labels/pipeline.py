@@ -90,7 +90,7 @@ def label_records(
         if shard % plan.parts != plan.part:
             continue
         if store.has(shard):
-            _check_kept(store, shard, own)
+            store.check(shard, [question.id for question in own])
             counts.kept += 1
             continue
         rows = list(_label_shard(own, images, labeller, plan, counts))
@@ -162,16 +162,6 @@ def _label_samples(
             yield from _label_samples([sample], labeller)
         return
     yield from rows
-
-
-def _check_kept(store: LabelStore, shard: int, questions: list[_Question]) -> None:
-    found, wanted = store.ids(shard), [question.id for question in questions]
-    if found != wanted:
-        raise DataError(
-            f"shard {shard} of {store.folder} holds {len(found)} questions from {found[:1]}, not "
-            f"{len(wanted)} from {wanted[:1]}; give the same records and shard size, or another "
-            "folder"
-        )
 
 
 def _check_bad(rows: list[LabelRow], shard: int, plan: Plan) -> None:

@@ -43,6 +43,7 @@ def relabel(
         LabelError: When a row tells no size and there is no root, or its map is not of the
             layout that the folder says.
         ConfigError: When the target holds labels made otherwise.
+        DataError: When a shard of the target holds other rows.
     """
     counts, rows = RelabelCounts(), read_labels(source)
     first = next(rows, None)
@@ -55,7 +56,9 @@ def relabel(
     for shard, own in enumerate(iter(lambda: list(islice(again, shard_size)), [])):
         counts.rows += len(own)
         counts.teaching += sum(bool(row.fields["teaches"]) for row in own)
-        if not store.has(shard):
+        if store.has(shard):
+            store.check(shard, [str(row.fields["id"]) for row in own])
+        else:
             store.write(shard, own)
     return counts
 

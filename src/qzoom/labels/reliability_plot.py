@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from qzoom.errors import ConfigError
-from qzoom.eval.intervals import wilson
+from qzoom.intervals import wilson
 from qzoom.labels.calibration_report import CalibrationReport, Reliability
 
 PICTURES: Final = ("reliability.png", "reliability.svg")

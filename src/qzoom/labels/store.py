@@ -21,7 +21,7 @@ from torch import Tensor
 
 from qzoom.checkpoints.files import read_json, write_tensors
 from qzoom.data.files import replacing
-from qzoom.errors import CheckpointError
+from qzoom.errors import CheckpointError, DataError
 from qzoom.labels.jsonl import encode_row, refuse_other_settings
 
 SETTINGS_FILE = "settings.json"
@@ -61,15 +61,22 @@ class LabelStore:
         """Whether a shard is committed; its rows are written last."""
         return self._rows(shard).is_file()
 
-    def ids(self, shard: int) -> list[str]:
-        """Ids of a committed shard's rows, in order.
+    def check(self, shard: int, wanted: Sequence[str]) -> None:
+        """Refuse to keep a committed shard whose rows have other ids.
 
         Raises:
             CheckpointError: When the shard is damaged.
+            DataError: When it holds other rows.
         """
         path = self._rows(shard)
         with naming_damage(path):
-            return [str(row["id"]) for row in read_shard_rows(path)]
+            found = [str(row["id"]) for row in read_shard_rows(path)]
+        if found != list(wanted):
+            raise DataError(
+                f"shard {shard} of {self.folder} holds {len(found)} questions from {found[:1]}, "
+                f"not {len(wanted)} from {list(wanted[:1])}; give the same records and shard size, "
+                "or another folder"
+            )
 
     def write(self, shard: int, rows: Sequence[LabelRow]) -> None:
         """Commit a shard, whole or not at all.

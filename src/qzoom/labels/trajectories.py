@@ -96,7 +96,9 @@ def read_trajectories(
         indexes = [stack.enter_context(AnswerIndex(path_of[budget])) for budget in cells]
         for record in records:
             if all(record.id in index for index in indexes):
-                answers = tuple(_answer_to(record, index).text for index in indexes)
+                answers = tuple(
+                    index.answer_to(record.id, record.question).text for index in indexes
+                )
                 yield Trajectory(record.id, tuple(cells), answers, tuple(record.ground_truths))
 
 
@@ -154,15 +156,5 @@ def _side_by_side(
     with AnswerIndex(one) as first, AnswerIndex(other) as second:
         for record in records:
             if record.id in first and record.id in second:
-                yield record, _answer_to(record, first), _answer_to(record, second)
-
-
-def _answer_to(record: KnownRecord, answers: AnswerIndex) -> AnswerRow:
-    """The record's answer, which must be to its own question: ids of other records may be equal."""
-    row = answers[record.id]
-    if row.question != record.question:
-        raise LabelError(
-            f"{answers.path} answers another question under the id {record.id!r}; is it of other "
-            "records? give another folder"
-        )
-    return row
+                asked = record.id, record.question
+                yield record, first.answer_to(*asked), second.answer_to(*asked)

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from qzoom.eval.bootstrap import clustered_mean
-from qzoom.eval.looks import FULL_CELLS
 from qzoom.geometry.boxes import contains
-from qzoom.reproduce.questions import AskedScene, is_small
+from qzoom.reproduce.questions import AskedScene
 from qzoom.synth.canvas import Question
+from qzoom.train.branches import needs_zoom
 from qzoom.zoom.answer import ZoomAnswer
 from qzoom.zoom.model import ZoomModel
 from qzoom.zoom.session import ImageSession
@@ -65,17 +65,6 @@ def gated(threshold: float | None = None) -> Look:
     )
 
 
-def at_full(model: ZoomModel) -> ZoomModel:
-    """The model looking at pictures at the full budget."""
-    return model.with_budget(max_cells=FULL_CELLS)
-
-
-def at_double(model: ZoomModel) -> ZoomModel:
-    """The model looking at pictures at twice its budget."""
-    cells = model.pipeline.max_pixels // model.pipeline.cell_side_px**2
-    return model.with_budget(max_cells=2 * cells)
-
-
 def summary(rows: Sequence[AnswerRecord]) -> dict[str, Any]:
     """Accuracy with its interval, cells, share zoomed, region recall where zoomed."""
     inside = [(float(row.inside), row.scene) for row in rows if row.inside is not None]
@@ -113,7 +102,7 @@ def _record(scene: str, question: Question, answer: ZoomAnswer) -> AnswerRecord:
     return AnswerRecord(
         scene=scene,
         kind=question.kind,
-        small=is_small(question),
+        small=needs_zoom(question),
         text=answer.text,
         right=answer.text.strip() == question.answer,
         cells=answer.usage["visual_tokens"] + answer.usage["roi_tokens"],

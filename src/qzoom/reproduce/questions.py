@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
-from typing import Final
 
 from PIL import Image
 
@@ -13,9 +12,7 @@ from qzoom.eval.world import asked_scenes
 from qzoom.synth.canvas import Question
 from qzoom.synth.fonts import FontSplit
 from qzoom.synth.world import scene_of
-
-READABLE_UNITS: Final = 9.0
-"""Em size in coarse units from which print counts as easy to read in the coarse view."""
+from qzoom.train.branches import needs_zoom
 
 
 @dataclass(frozen=True)
@@ -54,13 +51,8 @@ class SmallPrint:
     def __iter__(self) -> Iterator[AskedScene]:
         for seed in range(self.scenes):
             scene = scene_of(seed, self.split, self.seeds)
-            small = [question for question in scene.questions if is_small(question)]
+            small = [question for question in scene.questions if needs_zoom(question)]
             rng = Random(f"{self.seeds}/small/{seed}")
             chosen = tuple(rng.sample(small, min(self.per_scene, len(small))))
             if chosen:
                 yield AskedScene(f"{self.seeds}-{self.split}-{seed}", scene.image, chosen)
-
-
-def is_small(question: Question) -> bool:
-    """Whether the answer has to be read and is too small for that in the coarse view."""
-    return question.size_units is not None and question.size_units < READABLE_UNITS

@@ -10,12 +10,13 @@ from typing import Any
 
 import yaml
 
-from qzoom.checkpoints.save import save_checkpoint, write_json
+from qzoom.checkpoints.save import save_checkpoint
 from qzoom.data.images import ImageFolder
 from qzoom.data.jsonl import RecordFile
 from qzoom.data.readers.synth import RECORDS_FILE, write_scenes
 from qzoom.labels.boxed import label_boxes
 from qzoom.labels.find_heads import find_heads
+from qzoom.labels.jsonl import write_json
 from qzoom.labels.pipeline import Plan, label_records
 from qzoom.labels.pool import QuestionPool
 from qzoom.labels.presets import HeadPreset

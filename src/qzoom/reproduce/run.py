@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from qzoom.checkpoints.save import write_json
+from qzoom.eval.looks import looks_of
+from qzoom.labels.jsonl import write_json
 from qzoom.labels.tristate import TriStateRule
 from qzoom.loading import load
 from qzoom.reproduce import ablations, gate_steps, region_steps, sft_steps
@@ -16,8 +17,6 @@ from qzoom.reproduce.finish import finish
 from qzoom.reproduce.measure import (
     AnswerRecord,
     Look,
-    at_double,
-    at_full,
     difference,
     direct,
     from_json,
@@ -92,13 +91,17 @@ class Reproduction:
         """Table IV, and how the finished model compares with looking at everything."""
         rows = {
             "direct, coarse": self._rows("direct-coarse", self._base, direct),
-            "direct, double": self._rows("direct-double", lambda: at_double(self._base()), direct),
-            "direct, full": self._rows("direct-full", lambda: at_full(self._base()), direct),
+            "direct, double": self._rows(
+                "direct-double", lambda: _at("direct_double", self._base()), direct
+            ),
+            "direct, full": self._rows(
+                "direct-full", lambda: _at("direct_full", self._base()), direct
+            ),
             "+ region, always": self._rows("region", self._first, zoomed),
             "+ post-SFT, always": self._rows("post-sft", self._refit, zoomed),
             "+ gate": self._rows("gated", self._finished, gated()),
             "direct, full, after post-SFT": self._rows(
-                "direct-full-sft", lambda: at_full(self._finished()), direct
+                "direct-full-sft", lambda: _at("direct_full", self._finished()), direct
             ),
         }
         full = rows["direct, full"]
@@ -184,3 +187,8 @@ class Reproduction:
 
     def _finished(self) -> ZoomModel:
         return load(self.space / "qzoom-tiny")
+
+
+def _at(look: str, model: ZoomModel) -> ZoomModel:
+    """The model under the budget of one of `eval.looks.LOOKS`."""
+    return looks_of(model, [look])[look].model

@@ -61,7 +61,7 @@ class ReproduceSettings:
     mining: MiningSettings = field(default_factory=MiningSettings)
     sft: SftRecipe = field(default_factory=SftRecipe)
     gate: GateRecipe = field(default_factory=GateRecipe)
-    gate_cells: tuple[int, int, int, int, int, int] = (16, 36, 64, 144, 400, 900)
+    gate_cells: tuple[int, ...] = (16, 36, 64, 144, 400, 900)
     final_gate: GateLabelKind = "crop-fix"
     heads_kept: int = 4
     workers: int = 1

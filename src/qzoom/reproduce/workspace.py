@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qzoom.data.files import alone
 from qzoom.errors import ConfigError
 from qzoom.labels.jsonl import write_json
 
@@ -26,15 +27,21 @@ class Workspace:
         return self.root / name
 
     def once(self, name: str, step: Callable[[], Outcome]) -> Outcome:
-        """The step's outcome, from the last run if it came to its end then."""
+        """The step's outcome, from an earlier run if it came to its end then.
+
+        Where another process is at it, this one waits for that.
+        """
         path = self.root / "steps" / f"{name}.json"
-        if path.is_file():
-            kept: Outcome = json.loads(path.read_text(encoding="utf-8"))
-            return kept
+        with alone(path.with_suffix(".lock")):
+            if path.is_file():
+                kept: Outcome = json.loads(path.read_text(encoding="utf-8"))
+                return kept
+            return self._run(name, step, path)
+
+    def _run(self, name: str, step: Callable[[], Outcome], path: Path) -> Outcome:
         sys.stderr.write(f"-- {name}\n")
         began_s = time.monotonic()
         outcome = {**step(), "took_s": round(time.monotonic() - began_s, 1)}
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, outcome)
         sys.stderr.write(f"   {name}: {outcome['took_s']:.0f} s\n")
         return outcome
@@ -47,7 +54,8 @@ class Workspace:
         """
         path = self.root / "settings.json"
         content = json.loads(json.dumps(wanted))
-        if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != content:
+        with alone(self.root / "steps" / "settings.lock"):
+            if not path.is_file():
+                write_json(path, content)
+        if json.loads(path.read_text(encoding="utf-8")) != content:
             raise ConfigError(f"{self.root} was begun with other settings; name another folder")
-        self.root.mkdir(parents=True, exist_ok=True)
-        write_json(path, content)

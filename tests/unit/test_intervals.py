@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qzoom.eval.intervals import wilson
+from qzoom.intervals import wilson
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What the trainings of the branches share on the command line."""
+"""What the trainings on labels and samples share on the command line."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ from qzoom.cli.arguments import check_folder, count, existing_file
 from qzoom.cli.quiet import hush_libraries
 
 
-def add_branch_options(parser: argparse.ArgumentParser) -> None:
-    """Everything but the labels, which each branch has in its own form."""
+def add_training_options(parser: argparse.ArgumentParser, made: str = "the adapter") -> None:
+    """Everything but the labels or samples, which each training has in its own form.
+
+    Args:
+        made: What `--out` holds at the end.
+    """
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="image root")
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="training states and the adapter"
+        "--out", type=Path, required=True, metavar="DIR", help=f"training states and {made}"
     )
     parser.add_argument("--model", metavar="NAME", help="folder or hub id (default: embedded)")
     parser.add_argument(
@@ -40,11 +44,19 @@ def run_branch(args: argparse.Namespace, branch: str, labels: Any) -> int:
     """
     check_folder(args.out)
     hush_libraries()
-    names = ("images", "out", "model", "recipe", "workers", "device", "dtype", "adapter")
-    options = {name: getattr(args, name) for name in names}
-    job = import_module("qzoom.train.branch_job").Job(labels, **options)
+    job = import_module("qzoom.train.branch_job").Job(labels, **training_options(args))
     train: Any = getattr(import_module(f"qzoom.train.{branch}_training"), f"train_{branch}")
-    folder = train(job)
-    if import_module("qzoom.train.parallel").processes(job.device).writes:
-        sys.stdout.write(f"{folder}\n")
+    print_made(train(job), args.device)
     return 0
+
+
+def training_options(args: argparse.Namespace) -> dict[str, Any]:
+    """The values of `add_training_options` by name."""
+    names = ("images", "out", "model", "recipe", "workers", "device", "dtype", "adapter")
+    return {name: getattr(args, name) for name in names}
+
+
+def print_made(folder: Path, device: str | None) -> None:
+    """Print a folder, once where several processes made it."""
+    if import_module("qzoom.train.parallel").processes(device).writes:
+        sys.stdout.write(f"{folder}\n")
