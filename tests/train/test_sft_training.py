@@ -110,7 +110,7 @@ def test_recipes(tmp_path: Path) -> None:
         ("lora: {targets: q_proj}", "targets must be a list, got 'q_proj'"),
         ("lora: {targets: []}", "and a target"),
         ("turns: 2", "unknown setting 'turns' in recipe"),
-        ("batch_size: 0", "epochs and batch_size must be above 0"),
+        ("batch_size: 0", "batch_size is 0; it must be above 0"),
     ]:
         path.write_text(content)
         with pytest.raises(ConfigError, match=message):

@@ -42,6 +42,20 @@ def test_bad_boxes_are_refused() -> None:
         session.ask(QUESTION, box_xyxy_px=(0, 0, 5000, 5))
 
 
+def test_small_crops_may_be_enlarged() -> None:
+    model = chat_model("qwen3_vl")
+    image = decode_image(picture(80, 60)).resize((512, 512))
+    tokens = {}
+    for least, most in ((0, 0), (36, 0), (36, 49)):
+        config = model.config.with_overrides(min_crop_cells=least, max_crop_cells=most)
+        zooming = qzoom.ZoomModel(dataclasses.replace(model.checkpoint, config=config))
+        answer = zooming.open(image).ask(QUESTION, box_xyxy_px=(0, 0, 128, 128), max_new_tokens=1)
+        tokens[least, most] = answer.usage["roi_tokens"]
+    assert tokens == {(0, 0): 16, (36, 0): 36, (36, 49): 36}
+    with pytest.raises(ConfigError, match="min_crop_cells is 50, above max_crop_cells, 49"):
+        model.config.with_overrides(min_crop_cells=50, max_crop_cells=49)
+
+
 def test_crops_may_have_a_budget_of_their_own() -> None:
     model = chat_model("qwen3_vl")
     image = decode_image(picture(80, 60)).resize((512, 512))

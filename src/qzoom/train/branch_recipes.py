@@ -24,7 +24,7 @@ class BranchSettings:
     Args:
         split_layer: B; 0 takes two thirds of the layers.
         branch_depth: R.
-        roi_threshold, max_crop_cells: Of the zoom configuration that is saved with them.
+        roi_threshold, min_crop_cells, max_crop_cells: Of the zoom configuration saved with them.
         lora_rank: Above 0, a branch is trained as low-rank changes to the trunk's layers
             B+1..B+R, whatever it held before.
     """
@@ -32,6 +32,7 @@ class BranchSettings:
     split_layer: int = 0
     branch_depth: int = 3
     roi_threshold: float = 0.1
+    min_crop_cells: int = 0
     max_crop_cells: int = 0
     lora_rank: int = 0
 

@@ -37,7 +37,8 @@ class LossModule(nn.Module):
     def __init__(self, stage: HasLoss, modules: Mapping[str, nn.Module]) -> None:
         super().__init__()
         self.stage = stage
-        self.trained = nn.ModuleDict(modules)
+        # Names of a state may have dots, names of modules may not.
+        self.trained = nn.ModuleList(modules.values())
 
     def forward(self, batch: Batch) -> LossAndMetrics:
         """Loss and metrics of a batch."""

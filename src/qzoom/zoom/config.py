@@ -22,6 +22,7 @@ _COUNTS = (
     "branch_depth",
     "corner_sink_min_cells",
     "min_crop_side_px",
+    "min_crop_cells",
     "max_crop_cells",
 )
 # Settings without a published field are kept together under this one key of config.json.
@@ -32,6 +33,7 @@ _OWN_FIELDS = (
     "corner_sink_min_cells",
     "blur_sigma",
     "min_crop_side_px",
+    "min_crop_cells",
     "max_crop_cells",
     "mode",
     "effort_thresholds",
@@ -60,8 +62,8 @@ class ZoomConfig:
         corner_sink_min_cells: "corner" acts only on maps with more cells than this.
         blur_sigma: Standard deviation, in cells, of the 3x3 Gaussian that smooths the map.
         min_crop_side_px: Crop sides are grown to this many source pixels.
-        max_crop_cells: A crop is given at most this many cells; 0 gives it the source's budget, as
-            the reference does.
+        min_crop_cells, max_crop_cells: A crop is given at least and at most so many cells, enlarged
+            if need be; 0 takes the source's least and most, as the reference does.
         mode: "reference" reproduces the published behaviour.
         effort_thresholds: Gate thresholds by level of effort, as 'qzoom calibrate' chose them for
             these very branches; none where it did not.
@@ -82,6 +84,7 @@ class ZoomConfig:
     corner_sink_min_cells: int = 256
     blur_sigma: float = 1.0
     min_crop_side_px: int = 28
+    min_crop_cells: int = 0
     max_crop_cells: int = 0
     mode: Mode = "reference"
     effort_thresholds: Mapping[str, float] = field(default_factory=EffortThresholds)
@@ -101,6 +104,11 @@ class ZoomConfig:
         object.__setattr__(self, "effort_thresholds", EffortThresholds(self.effort_thresholds))
         if self.effort_thresholds and not self.gate_enabled:
             raise ConfigError("effort_thresholds needs gate_enabled: its levels are the gate's")
+        if self.max_crop_cells and self.min_crop_cells > self.max_crop_cells:
+            raise ConfigError(
+                f"min_crop_cells is {self.min_crop_cells}, above max_crop_cells, "
+                f"{self.max_crop_cells}"
+            )
         if self.enabled:
             _require(self.split_layer > 0, "split_layer", self.split_layer, "at least 1")
             _require(self.branch_depth > 0, "branch_depth", self.branch_depth, "at least 1")

@@ -96,8 +96,9 @@ def cells_of_crop(
 
 
 def crop_pipeline(pipeline: ImagePipeline, config: ZoomConfig) -> ImagePipeline:
-    """The budget of crops: the source's own, or up to `max_crop_cells`."""
-    if not config.max_crop_cells:
-        return pipeline
-    least = pipeline.min_pixels // pipeline.cell_side_px**2
-    return pipeline.with_budget(min(max(1, least), config.max_crop_cells), config.max_crop_cells)
+    """The budget of crops: the source's own, or what the configuration puts in its place."""
+    if not (config.min_crop_cells or config.max_crop_cells):
+        return pipeline  # to the pixel: its own budget need not be whole cells
+    least, most = pipeline.budget_cells
+    most = config.max_crop_cells or max(most, config.min_crop_cells)
+    return pipeline.with_budget(min(config.min_crop_cells or least, most), most)
