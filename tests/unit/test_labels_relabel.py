@@ -88,5 +88,5 @@ def test_hosted_labels_can_be_trained_on(
 def test_shards_of_other_labels_are_not_kept(tmp_path: Path) -> None:
     relabel(written(tmp_path / "one", 2), tmp_path / "new", RULE)
     assert relabel(tmp_path / "one", tmp_path / "new", RULE).rows == 2
-    with pytest.raises(DataError, match="holds 2 questions from .* not 3"):
+    with pytest.raises(DataError, match=r"holds 2 questions from .* not 3"):
         relabel(written(tmp_path / "other", 3), tmp_path / "new", RULE)
