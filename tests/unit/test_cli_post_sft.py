@@ -41,10 +41,11 @@ def folder(tmp_path: Path) -> Path:
             }  # fmt: skip
             file.write(json.dumps(record) + "\n")
     zoomed = {"zoomed": True, "box_px_xyxy": BOX}
-    base, roi = [row("q0", "an owl"), row("q1", "cat")], ["cat", "owl"]
-    write_rows(tmp_path / "base.jsonl", base)
-    roi_rows = [row(f"q{i}", text, **zoomed) for i, text in enumerate(roi)]
-    write_rows(tmp_path / "roi.jsonl", roi_rows)
+    for name, texts, look in (("base", ("an owl", "cat"), {}), ("roi", ("cat", "owl"), zoomed)):
+        rows = [
+            row(f"q{i}", text, question=f"what is {i}?", **look) for i, text in enumerate(texts)
+        ]
+        write_rows(tmp_path / f"{name}.jsonl", rows)
     return tmp_path
 
 

@@ -56,7 +56,7 @@ class Fake:
 
     def __init__(self, says: dict[str, str], cells: int = 64) -> None:
         self.says, self.cells = says, cells
-        self.pipeline = SimpleNamespace(max_pixels=64 * 32**2, cell_side_px=32)
+        self.pipeline = SimpleNamespace(budget_cells=(1, 64))
         self.name, self.dtype = "fake", "float32"
         self.parts = SimpleNamespace(backbone=SimpleNamespace(attn_implementation="sdpa"))
 
