@@ -13,7 +13,7 @@ from qzoom.labels.jsonl import write_json
 from qzoom.labels.tristate import TriStateRule
 from qzoom.loading import load
 from qzoom.reproduce import ablations, gate_steps, region_steps, sft_steps
-from qzoom.reproduce.finish import finish
+from qzoom.reproduce.finish import MODEL, finish
 from qzoom.reproduce.measure import (
     AnswerRecord,
     Look,
@@ -186,7 +186,8 @@ class Reproduction:
         return load(self.space / "sft" / "model", adapter=self.space / f"gate-{kind}" / "adapter")
 
     def _finished(self) -> ZoomModel:
-        return load(self.space / "qzoom-tiny")
+        # As `qzoom.load()` opens the embedded model: stored in bfloat16, computed in float32.
+        return load(self.space / MODEL, dtype="float32")
 
 
 def _at(look: str, model: ZoomModel) -> ZoomModel:
