@@ -44,21 +44,37 @@ def _where_and_why(error: Exception) -> str:
 
 def _build(default: Any, values: object, where: str) -> Any:
     """The default with what a block of YAML sets, checked by the type hints."""
+    given = _given(type(default), values, where, vars(default))
+    return dataclasses.replace(default, **given)
+
+
+def _new(kind: Any, values: object, where: str) -> Any:
+    """A dataclass of what a block of YAML sets, for one item of a list."""
+    given = _given(kind, values, where, {})
+    for field in dataclasses.fields(kind):
+        unset = field.default is field.default_factory is dataclasses.MISSING
+        if unset and field.name not in given:
+            raise ConfigError(f"{where} has no {field.name!r}; each item needs one")
+    return kind(**given)
+
+
+def _given(
+    kind: Any, values: object, where: str, defaults: Mapping[str, Any]
+) -> dict[str, Any]:
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where} must be a block of settings, got {values!r}")
-    hints = get_type_hints(type(default))
+    hints = get_type_hints(kind)
     for name in values:
         if name not in hints:
             near = difflib.get_close_matches(str(name), hints, 1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(hints)}"
             raise ConfigError(f"unknown setting {name!r} in {where}{hint}")
-    given = {
-        name: _build(getattr(default, name), value, f"{where}.{name}")
-        if dataclasses.is_dataclass(hints[name])
+    return {
+        name: _build(defaults[name], value, f"{where}.{name}")
+        if name in defaults and dataclasses.is_dataclass(hints[name])
         else _value(hints[name], value, f"{where}.{name}")
         for name, value in values.items()
     }
-    return dataclasses.replace(default, **given)
 
 
 def _value(hint: Any, value: object, where: str) -> Any:
@@ -74,8 +90,15 @@ def _value(hint: Any, value: object, where: str) -> Any:
                 raise ConfigError(f"{where} must be a list, got {value!r}")
             kinds = kinds[:1] * len(value)
         if not isinstance(value, list) or len(value) != len(kinds):
-            raise ConfigError(f"{where} must be a list of {len(kinds)} numbers, got {value!r}")
-        return tuple(_value(kind, v, where) for kind, v in zip(kinds, value, strict=True))
+            raise ConfigError(f"{where} must be a list of {len(kinds)} values, got {value!r}")
+        pairs = enumerate(zip(kinds, value, strict=True))
+        return tuple(_value(kind, v, f"{where}[{index}]") for index, (kind, v) in pairs)
+    if dataclasses.is_dataclass(hint):
+        return _new(hint, value, where)
+    if hint is str:
+        if not isinstance(value, str):
+            raise ConfigError(f"{where} must be a text, got {value!r}")
+        return value
     if hint is bool:
         if not isinstance(value, bool):
             raise ConfigError(f"{where} must be true or false, got {value!r}")

@@ -15,7 +15,7 @@ from qzoom.cli.training_options import add_training_options, run_branch
 if TYPE_CHECKING:
     from qzoom.cli.arguments import Parser
 
-STAGES = ("all", "cells", "sizes", "questions", "budgets", "branches", "export")
+STAGES = ("all", "cells", "sizes", "questions", "budgets", "documents", "branches", "export")
 
 
 def add_parser(verbs: argparse._SubParsersAction[Parser]) -> None:

@@ -21,13 +21,15 @@ from qzoom.train.export import export, tiny_zoom_config
 from qzoom.train.loop import LoopSettings, run_stage
 from qzoom.train.optim import OptimSettings
 from qzoom.train.pixels import whitening_filters
+from qzoom.train.page_looks import MixedLooks
+from qzoom.train.pages import Pages
 from qzoom.train.questions import QuestionStage, freeze_tower
 from qzoom.train.recipe import CellsRecipe, QuestionsRecipe, Recipe, read_recipe
 from qzoom.train.state import load_modules, states, step_of
 from qzoom.train.tiny import SPLIT_LAYER, tiny_config
 from qzoom.zoom.branches import ZoomAddOn
 
-STAGES = ("cells", "sizes", "questions", "budgets", "branches", "export")
+STAGES = ("cells", "sizes", "questions", "budgets", "documents", "branches", "export")
 
 
 class Pretraining:
@@ -57,6 +59,7 @@ class Pretraining:
             "sizes": self._sizes,
             "questions": self._questions,
             "budgets": self._budgets,
+            "documents": self._documents,
             "branches": self._branches,
             "export": self._export,
         }[stage]()
@@ -134,8 +137,23 @@ class Pretraining:
         modules = {"model": self.model, "heads": self.heads}
         run_stage(stage, modules, self._settings(recipe.steps, recipe.optim), self.out / name)
 
-    def _branches(self) -> None:
+    def _documents(self) -> None:
+        recipe = self.recipe.documents
+        if not recipe.steps:
+            return
         self._start_from("budgets", {"model": self.model})
+        looks = MixedLooks(recipe.mix, Pages(recipe.sources), recipe.pages, recipe.share)
+        seed = self.recipe.seed + 2
+        stage = QuestionStage(self.model, self.tokenizer, None, seed, looks, "documents")
+        settings = self._settings(recipe.steps, recipe.optim)
+        run_stage(stage, {"model": self.model}, settings, self.out / "documents")
+
+    def _trunk(self) -> str:
+        """The last stage that trains the trunk."""
+        return "documents" if self.recipe.documents.steps else "budgets"
+
+    def _branches(self) -> None:
+        self._start_from(self._trunk(), {"model": self.model})
         init_from_trunk(self.add_on, self.model.model.language_model.layers, SPLIT_LAYER)
         recipe = self.recipe.branches
         stage = BranchStage(
@@ -145,7 +163,7 @@ class Pretraining:
         run_stage(stage, {"add_on": self.add_on}, settings, self.out / "branches")
 
     def _export(self) -> None:
-        self._start_from("budgets", {"model": self.model})
+        self._start_from(self._trunk(), {"model": self.model})
         load_modules(self._end_of("branches"), {"add_on": self.add_on})
         target = export(
             self.out / "qzoom-tiny", self.model, self.add_on, self.tokenizer, self.recipe.zoom

@@ -19,7 +19,7 @@ from qzoom.train.loader import Batch
 from qzoom.train.packed_run import PackedRun
 from qzoom.train.packing import Tokens, encode_turn, pad_texts
 from qzoom.train.pixels import patches_uint8
-from qzoom.train.views import View, ViewMix, ViewPlan, make_view
+from qzoom.train.views import Looks, View, ViewPlan
 
 GROUNDING_WEIGHT: Final = 0.5
 QUESTIONS_PER_STEP: Final = 60
@@ -35,19 +35,18 @@ class QuestionStage:
         tokenizer: PreTrainedTokenizerFast,
         cells: CellStage | None,
         seed: int,
-        mix: ViewMix,
+        looks: Looks,
         name: str = "questions",
     ) -> None:
         self.name = name
         self.model, self.tokenizer, self.cells = model, tokenizer, cells
-        self.seed, self.mix = seed, mix
+        self.seed, self.looks = seed, looks
         self.tokens = Tokens.of(tokenizer)
 
     def make_batch(self, step: int) -> Batch:
         """One batch of views of one shape, and one of reading windows."""
         rng = Random(f"questions/{self.seed}/{step}")
-        plan = self.mix.plan(rng)
-        views = [make_view(rng, plan) for _ in range(plan.images)]
+        plan, views = self.looks.batch(rng)
         turns = [
             [encode_turn(self.tokenizer, q.text, q.answer) for q in view.questions]
             for view in views

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from qzoom.settings import read_settings_file
 from qzoom.train.optim import OptimSettings
+from qzoom.train.page_looks import PageMix
+from qzoom.train.pages import PageSource
 from qzoom.train.views import ViewMix
 
 
@@ -43,6 +45,18 @@ class QuestionsRecipe:
 
 
 @dataclass(frozen=True)
+class DocumentsRecipe:
+    """Real documents: `steps` batches, a `share` of them of the sources, the others of the mix."""
+
+    steps: int = 0
+    sources: tuple[PageSource, ...] = ()
+    share: float = 0.65
+    pages: PageMix = field(default_factory=PageMix)
+    mix: ViewMix = field(default_factory=ViewMix)
+    optim: OptimSettings = field(default_factory=OptimSettings)
+
+
+@dataclass(frozen=True)
 class BranchesRecipe:
     """Gate and region network on the frozen trunk."""
 
@@ -70,6 +84,7 @@ class Recipe:
     sizes: CellsRecipe = field(default_factory=CellsRecipe)
     questions: QuestionsRecipe = field(default_factory=QuestionsRecipe)
     budgets: QuestionsRecipe = field(default_factory=QuestionsRecipe)
+    documents: DocumentsRecipe = field(default_factory=DocumentsRecipe)
     branches: BranchesRecipe = field(default_factory=BranchesRecipe)
     zoom: ZoomRecipe = field(default_factory=ZoomRecipe)
 

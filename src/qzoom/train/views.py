@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from PIL import Image
 
@@ -50,6 +50,14 @@ class View:
     crops: list[Image.Image]
 
 
+class Looks(Protocol):
+    """Where a stage's views come from."""
+
+    def batch(self, rng: Random) -> tuple[ViewPlan, list[View]]:
+        """Views of one shape and how they were planned."""
+        ...
+
+
 @dataclass(frozen=True)
 class ViewMix:
     """Shares of the kinds of look, and cells a batch may hold.
@@ -64,6 +72,11 @@ class ViewMix:
     zoom: float = 0.35
     cells_per_batch: int = 1536
     full_max_cells: int = 1024
+
+    def batch(self, rng: Random) -> tuple[ViewPlan, list[View]]:
+        """Views of one shape and how they were planned."""
+        plan = self.plan(rng)
+        return plan, [make_view(rng, plan) for _ in range(plan.images)]
 
     def plan(self, rng: Random) -> ViewPlan:
         """Draw the plan of one batch."""
