@@ -58,9 +58,7 @@ def _new(kind: Any, values: object, where: str) -> Any:
     return kind(**given)
 
 
-def _given(
-    kind: Any, values: object, where: str, defaults: Mapping[str, Any]
-) -> dict[str, Any]:
+def _given(kind: Any, values: object, where: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where} must be a block of settings, got {values!r}")
     hints = get_type_hints(kind)

@@ -50,7 +50,8 @@ def arguments(folder: Path) -> list[str]:
 
 def test_every_table_is_there(folder: Path) -> None:
     results = json.loads((folder / "run" / "results.json").read_text())
-    assert set(results) == {"settings", "stages", "boxes", "depth", "rules", "gates"}
+    tables = {"stages", "boxes", "depth", "rules", "gates"}
+    assert set(results) == tables | {"command", "environment", "answers", "settings", "steps"}
     rows = results["stages"]["rows"]
     assert len(rows) == 7
     assert all(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qzoom.cli.arguments import check_folder, existing_file, positive_int
+from qzoom.cli.environment import torch_facts, versions
 from qzoom.cli.quiet import hush_libraries
 
 if TYPE_CHECKING:
@@ -54,7 +55,18 @@ def run(args: argparse.Namespace) -> int:
     if args.part:
         sys.stdout.write(json.dumps(work.part(args.part), indent=2) + "\n")
         return 0
-    path = work.run()
+    path = work.run(_about(args))
     report = import_module("qzoom.reproduce.report")
     sys.stdout.write(f"{report.write_report(path)}\n")
     return 0
+
+
+def _about(args: argparse.Namespace) -> dict[str, Any]:
+    """The command and what it ran on."""
+    recipe = f" --recipe {args.recipe.name}" if args.recipe else ""
+    facts = torch_facts()
+    return {
+        "command": f"qzoom reproduce tiny --out RUN{recipe}",
+        "environment": {**versions(), "devices": facts["devices"], "threads": facts["threads"]},
+        "answers": {"dtype": "float32", "attention": "sdpa", "batch_size": 1},
+    }

@@ -14,7 +14,7 @@ from qzoom.labels.answers import AnswerRun
 from qzoom.labels.calibration import auroc
 from qzoom.labels.gate_labels import ROWS_FILE, GateLabelKind, GateLabelPlan, label_gate
 from qzoom.labels.gate_samples import crop_fix_label
-from qzoom.labels.operating_points import RoutedOutcome, operating_curve
+from qzoom.labels.operating_points import OperatingPoint, RoutedOutcome, operating_curve
 from qzoom.loading import load
 from qzoom.reproduce.measure import AnswerRecord
 from qzoom.reproduce.region_steps import limited_pool, write_recipe
@@ -101,8 +101,16 @@ def judged(direct: Sequence[AnswerRecord], gated: Sequence[AnswerRecord]) -> dic
         "easy_skipped": round(1 - sum(easy) / max(1, len(easy)), 4),
         "accuracy": round(sum(right) / len(right), 4),
         "minus_always": clustered_mean(lost, [row.scene for row in gated]).to_json(),
-        "curve": [{"zoomed": point.zoomed, "accuracy": point.accuracy} for point in curve],
+        "curve": _thinned(curve),
     }
+
+
+def _thinned(curve: Sequence[OperatingPoint]) -> list[dict[str, float]]:
+    """About 100 points of a curve, its ends among them."""
+    kept = list(curve[:: max(1, len(curve) // 100)])
+    if kept[-1] is not curve[-1]:
+        kept.append(curve[-1])
+    return [{"zoomed": round(p.zoomed, 4), "accuracy": round(p.accuracy, 4)} for p in kept]
 
 
 def _probability(row: AnswerRecord) -> float:

@@ -28,6 +28,7 @@ def plot_stages(rows: Mapping[str, Any], caption: str, target: Path) -> None:
             linestyle="none",
         )
     axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter("{x:.0f}")
     axes.set_xlabel("visual tokens per question")
     axes.set_ylabel("exact match")
     _finish(figure, axes, caption, target)

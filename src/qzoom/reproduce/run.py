@@ -33,6 +33,8 @@ from qzoom.reproduce.workspace import Outcome, Workspace
 from qzoom.zoom.model import ZoomModel
 
 PARTS: Final = ("stages", "boxes", "depth", "rules", "gates")
+NOTED: Final = ("draw", "heads", "labels", "answers", "mined", "finish")
+"""Steps whose own outcome stands in the results."""
 
 
 class Reproduction:
@@ -42,11 +44,16 @@ class Reproduction:
         self.space, self.settings = Workspace(root), settings
         self.space.settings(dataclasses.asdict(settings))
 
-    def run(self) -> Path:
-        """Every stage and table; returns the file of results."""
+    def run(self, about: Outcome) -> Path:
+        """Every stage and table; returns the file of results.
+
+        Args:
+            about: what else the file shall say: the command, where it ran.
+        """
         results = {part: self.part(part) for part in PARTS}
         path = self.space / "results.json"
-        write_json(path, {"settings": dataclasses.asdict(self.settings), **results})
+        content = {**about, "settings": dataclasses.asdict(self.settings), **results}
+        write_json(path, {**content, "steps": self.space.outcomes(NOTED)})
         return path
 
     def part(self, name: str) -> Outcome:

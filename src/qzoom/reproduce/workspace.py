@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,11 @@ class Workspace:
                 kept: Outcome = json.loads(path.read_text(encoding="utf-8"))
                 return kept
             return self._run(name, step, path)
+
+    def outcomes(self, names: Iterable[str]) -> dict[str, Outcome]:
+        """Outcomes of steps that are done."""
+        paths = {name: self.root / "steps" / f"{name}.json" for name in names}
+        return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in paths.items()}
 
     def _run(self, name: str, step: Callable[[], Outcome], path: Path) -> Outcome:
         sys.stderr.write(f"-- {name}\n")

@@ -12,7 +12,15 @@ from qzoom.synth.canvas import Question
 from qzoom.synth.drawing import PixelBox
 from qzoom.synth.window_labels import CELL_PX
 from qzoom.train.pages import Page, Pages, choose_evenly, cut, worn
-from qzoom.train.views import COARSE_CELLS, BoxCells, View, ViewMix, ViewPlan, place_crop, view_hw_cells
+from qzoom.train.views import (
+    COARSE_CELLS,
+    BoxCells,
+    View,
+    ViewMix,
+    ViewPlan,
+    place_crop,
+    view_hw_cells,
+)
 
 Size = tuple[int, int]
 
@@ -84,7 +92,7 @@ def _window(rng: Random, page: Page, plan: ViewPlan) -> View:
     left = _start(rng, (x1, x2), wide, image.width)
     top = _start(rng, (y1, y2), high, image.height)
     region = (left, top, left + wide, top + high)
-    inside = [shown for q in page.questions if (shown := _within(q, region, scale)) is not None]
+    inside = [own for q in page.questions if (own := _within(q, region, scale)) is not None]
     shown = worn(rng, cut(image, region, plan.canvas_px))
     return View(shown, choose_evenly(rng, inside, plan.groups), [], [])
 

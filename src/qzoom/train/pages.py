@@ -99,23 +99,18 @@ def kind_of(question: str) -> str:
     return _NAMED.sub('""', question)
 
 
-def choose_evenly(
-    rng: Random, questions: Sequence[Question], count: int
-) -> list[Question]:
+def choose_evenly(rng: Random, questions: Sequence[Question], count: int) -> list[Question]:
     """Questions drawn half by kind, so that rare kinds are asked too, half as they come."""
     by_kind: dict[str, list[Question]] = {}
     for question in questions:
         by_kind.setdefault(question.kind, []).append(question)
     kinds = sorted(by_kind)
     return [
-        rng.choice(by_kind[rng.choice(kinds)] if index % 2 else questions)
-        for index in range(count)
+        rng.choice(by_kind[rng.choice(kinds)] if index % 2 else questions) for index in range(count)
     ]
 
 
-def cut(
-    image: Image.Image, region_px_xyxy: PixelBox, size_px: tuple[int, int]
-) -> Image.Image:
+def cut(image: Image.Image, region_px_xyxy: PixelBox, size_px: tuple[int, int]) -> Image.Image:
     """A region of a page resized to (width, height); what lies off the page is white."""
     x1, y1, x2, y2 = (round(value) for value in region_px_xyxy)
     inside = (max(0, x1), max(0, y1), min(image.width, x2), min(image.height, y2))

@@ -20,9 +20,9 @@ from qzoom.train.cells import CellStage, ReadingHeads, level_cells
 from qzoom.train.export import export, tiny_zoom_config
 from qzoom.train.loop import LoopSettings, run_stage
 from qzoom.train.optim import OptimSettings
-from qzoom.train.pixels import whitening_filters
 from qzoom.train.page_looks import MixedLooks
 from qzoom.train.pages import Pages
+from qzoom.train.pixels import whitening_filters
 from qzoom.train.questions import QuestionStage, freeze_tower
 from qzoom.train.recipe import CellsRecipe, QuestionsRecipe, Recipe, read_recipe
 from qzoom.train.state import load_modules, states, step_of
