@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from tests.train.parts import make_add_on, make_model, snapshot, tokenizer
 
 import qzoom
 from qzoom.cli.train import STAGES as CLI_STAGES
+from qzoom.data.readers.synth import write_scenes
 from qzoom.errors import CheckpointError, ConfigError
 from qzoom.synth.world import scene_of
 from qzoom.train.export import checkpoint_of, export
@@ -37,7 +39,15 @@ zoom: {gate_threshold: 0.4, roi_threshold: 0.2}
 
 def arguments(folder: Path, stage: str = "all") -> argparse.Namespace:
     recipe = folder / "small.yaml"
-    recipe.write_text(RECIPE)
+    pages = folder / "pages"
+    source = {"records": str(write_scenes(pages, 3, "pages")), "images": str(pages)}
+    documents = {
+        "steps": 2,
+        "sources": [source],
+        "share": 1.0,
+        "pages": {"window": 1.0, "zoom": 0.0, "full": 0.0, "cells_per_batch": 24},
+    }
+    recipe.write_text(RECIPE + yaml.safe_dump({"documents": documents}))
     out = folder / "out"
     return argparse.Namespace(
         recipe=recipe, out=out, stage=stage, workers=0, threads=None, init=None
@@ -83,7 +93,7 @@ def test_all_stages_make_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert 1 <= len(answer.token_ids) <= 3
     # Again: every stage is done, and the export is replaced.
     assert main(args) == 0
-    assert capsys.readouterr().err.count("all 2 steps are done") == 5
+    assert capsys.readouterr().err.count("all 2 steps are done") == 6
 
 
 def test_a_stage_needs_the_one_before(tmp_path: Path) -> None:

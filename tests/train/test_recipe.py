@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from qzoom.errors import ConfigError
+from qzoom.train.pages import PageSource
 from qzoom.train.recipe import Recipe, read_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,9 +49,14 @@ def test_settings_left_out_keep_their_defaults(tmp_path: Path) -> None:
         ("cells: {optim: {muon_lr: 1e-3}}", "got '1e-3'; write 1e-3 as 1.0e-3"),
         ("cells: {optim: {betas: 0.9}}", "betas must be a list of 2 values, got 0.9"),
         ("cells: {optim: {betas: [0.9]}}", "betas must be a list of 2 values, got [0.9]"),
-        ("cells: {optim: {betas: [0.9, x]}}", "betas must be a number, got 'x'"),
+        ("cells: {optim: {betas: [0.9, x]}}", "betas[1] must be a number, got 'x'"),
         ("cells: {optim: {schedule: steep}}", "must be one of plateau, cosine, got 'steep'"),
         ("questions: {freeze_tower: 1}", "freeze_tower must be true or false, got 1"),
+        ("documents: {sources: {}}", "documents.sources must be a list, got {}"),
+        ("documents: {sources: [1]}", "sources[0] must be a block of settings, got 1"),
+        ("documents: {sources: [{records: a}]}", "sources[0] has no 'images'"),
+        ("documents: {sources: [{record: a}]}", "'record' in recipe.documents.sources[0]; did you"),
+        ("documents: {sources: [{records: 1, images: b}]}", "[0].records must be a text, got 1"),
         ("cells: 5", "recipe.cells must be a block of settings, got 5"),
         ("cells:", "recipe.cells must be a block of settings, got None"),
         ("- seed", "recipe must be a block of settings, got ['seed']"),
@@ -77,3 +83,9 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     # Text of another kind is not run.
     with pytest.raises(ConfigError, match="is not YAML"):
         read_recipe(written(tmp_path, "seed: !!python/object/apply:os.getpid []"))
+
+
+def test_a_list_of_blocks(tmp_path: Path) -> None:
+    text = "documents: {sources: [{records: a, images: b, weight: 2}, {records: c, images: d}]}"
+    sources = read_recipe(written(tmp_path, text)).documents.sources
+    assert sources == (PageSource("a", "b", 2.0), PageSource("c", "d", 1.0))

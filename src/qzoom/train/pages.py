@@ -113,11 +113,14 @@ def choose_evenly(rng: Random, questions: Sequence[Question], count: int) -> lis
 def cut(image: Image.Image, region_px_xyxy: PixelBox, size_px: tuple[int, int]) -> Image.Image:
     """A region of a page resized to (width, height); what lies off the page is white."""
     x1, y1, x2, y2 = (round(value) for value in region_px_xyxy)
-    inside = (max(0, x1), max(0, y1), min(image.width, x2), min(image.height, y2))
-    part = image.crop(inside)
-    if inside != (x1, y1, x2, y2):
+    across, down = (
+        [min(max(0, v), side) for v in ends]
+        for ends, side in (((x1, x2), image.width), ((y1, y2), image.height))
+    )
+    part = image.crop((across[0], down[0], across[1], down[1]))
+    if part.size != (x2 - x1, y2 - y1):
         sheet = Image.new("RGB", (x2 - x1, y2 - y1), _PAPER)
-        sheet.paste(part, (inside[0] - x1, inside[1] - y1))
+        sheet.paste(part, (across[0] - x1, down[0] - y1))
         part = sheet
     return part.resize(size_px, Image.Resampling.BICUBIC)
 
