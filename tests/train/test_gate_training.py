@@ -101,14 +101,14 @@ def test_region_and_gate_compose(folder: Path, labelled: Path, tmp_path: Path) -
     (tmp_path / "r.yaml").write_text("batch_size: 4\nbf16: false\n")
     plain = str(folder / "plain")
     region = train_region(
-        Job(labelled / "labels", labelled, tmp_path / "r", plain, tmp_path / "r.yaml", workers=0)
+        Job((labelled / "labels",), labelled, tmp_path / "r", plain, tmp_path / "r.yaml", workers=0)
     )
     both = train_gate(job(folder, tmp_path / "g", adapter=region))
     before, after = add_on_of(folder, region), add_on_of(folder, both)
     moved = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
     assert moved == {name for name in after if name.startswith("gate.")}
     other = train_region(
-        Job(labelled / "labels", labelled, tmp_path / "o", plain, tmp_path / "r.yaml", workers=0,
+        Job((labelled / "labels",), labelled, tmp_path / "o", plain, tmp_path / "r.yaml", workers=0,
             adapter=both)
     )  # fmt: skip
     third = add_on_of(folder, other)

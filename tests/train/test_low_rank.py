@@ -100,7 +100,7 @@ def train(labelled: Path, root: Path, model: Path, lora_rank: int) -> Path:
         f"branches: {{lora_rank: {lora_rank}}}\n"
     )
     return train_region(
-        Job(labelled / "labels", labelled, root / "out", str(model), recipe, workers=0)
+        Job((labelled / "labels",), labelled, root / "out", str(model), recipe, workers=0)
     )
 
 

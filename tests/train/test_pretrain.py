@@ -89,6 +89,11 @@ def test_all_stages_make_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert model.config.roi_threshold == 0.2
     assert model.config.align_roi_positions
     assert model.pipeline.max_pixels == 64 * 32**2
+    trunk = qzoom.load(args.out / "trunk")
+    assert not trunk.config.enabled
+    assert trunk.pipeline == model.pipeline
+    wanted = model.checkpoint.trunk.state_dict()
+    assert all(torch.equal(v, wanted[k]) for k, v in trunk.checkpoint.trunk.state_dict().items())
     answer = model.open(scene_of(0).image).ask("what is the total?", max_new_tokens=3)
     assert 1 <= len(answer.token_ids) <= 3
     # Again: every stage is done, and the export is replaced.

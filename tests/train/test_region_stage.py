@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,23 @@ def test_every_dialogue_comes_once_an_epoch(labelled: Path) -> None:
     assert [d[0].id for d in other] != [d[0].id for d in epoch]
     again = [d for step in range(4) for d in index.batch(step, 2, seed=5)]
     assert again == epoch
+
+
+def test_folders_of_labels_are_one_set(labelled: Path, tmp_path: Path) -> None:
+    folder, copy = labelled / "labels", tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    once = LabelIndex.open(folder, turns=2)
+    both = LabelIndex.merged([folder, copy], turns=2)
+    assert both.settings == once.settings
+    assert both.dialogues[: len(once.dialogues)] == once.dialogues
+    assert both.turns == 2 * once.turns
+    settings = copy / "settings.json"
+    other = json.loads(settings.read_text())
+    cells = other["cells"]
+    other["cells"] = 4 * cells
+    settings.write_text(json.dumps(other))
+    with pytest.raises(CheckpointError, match=f"{4 * cells} cells, .* {cells}; label both alike"):
+        LabelIndex.merged([folder, copy])
 
 
 def test_what_cannot_be_trained_says_so(labelled: Path, tmp_path: Path) -> None:

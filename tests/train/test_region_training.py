@@ -34,7 +34,7 @@ def test_an_adapter_for_a_plain_backbone(labelled: Path, tmp_path: Path) -> None
     save_checkpoint(tmp_path / "plain", plain("qwen3_vl").checkpoint)
     (tmp_path / "r.yaml").write_text(RECIPE)
     job = Job(
-        labelled / "labels", labelled, tmp_path / "out", str(tmp_path / "plain"),
+        (labelled / "labels",), labelled, tmp_path / "out", str(tmp_path / "plain"),
         tmp_path / "r.yaml", workers=0,
     )  # fmt: skip
     adapter = train_region(job)

@@ -106,7 +106,7 @@ def test_recipes(tmp_path: Path) -> None:
     assert (lora.rank, lora.alpha, lora.targets) == (2, 4.0, ("q_proj", "v_proj"))
     path = tmp_path / "bad.yaml"
     for content, message in [
-        ("lora: {targets: [head]}", "targets must be one of q_proj, .*, got 'head'"),
+        ("lora: {targets: [head]}", r"targets\[0\] must be one of q_proj, .*, got 'head'"),
         ("lora: {targets: q_proj}", "targets must be a list, got 'q_proj'"),
         ("lora: {targets: []}", "and a target"),
         ("turns: 2", "unknown setting 'turns' in recipe"),

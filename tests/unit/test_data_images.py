@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from qzoom.data.images import ImageFolder, MissingImageError
+from qzoom.data.images import ImageFolder, MissingImageError, image_folder
 from qzoom.errors import DataError, ImageError
 
 
@@ -68,3 +68,26 @@ def test_a_file_that_is_no_image(root: Path) -> None:
     (root / "text.png").write_text("no picture")
     with pytest.raises(ImageError):
         ImageFolder(root).open("text.png")
+
+
+def test_several_roots(root: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    Image.new("RGB", (8, 8)).save(other / "b.png")
+    both = image_folder([root, other])
+    assert both.find("b.png") == (other / "b.png").resolve()
+    assert both.open("b.png").size == (8, 8)
+    with pytest.raises(MissingImageError, match=f"no image 'c.png' under {root} and {other}"):
+        both.find("c.png")
+    with pytest.raises(DataError, match="image"):
+        both.find("../b.png")
+    (other / "a").mkdir()
+    (other / "a" / "red.png").write_bytes((root / "a" / "red.png").read_bytes())
+    with pytest.raises(DataError, match=f"a/red.png.* is under {root} and {other}; rename one"):
+        both.find("a/red.png")
+    with pytest.raises(DataError, match="no image folder is named"):
+        image_folder([])
+
+
+def test_one_root_stays_one(root: Path) -> None:
+    assert type(image_folder(root)) is ImageFolder

@@ -29,7 +29,14 @@ def add_parser(verbs: argparse._SubParsersAction[Parser]) -> None:
     pretrain.set_defaults(run=run_pretrain)
     text = "train the region network on labels of 'qzoom label region'"
     region = kinds.add_parser("region", help=text, description=text.capitalize() + ".")
-    region.add_argument("--labels", type=Path, required=True, metavar="DIR", help="label shards")
+    region.add_argument(
+        "--labels",
+        type=Path,
+        action="append",
+        required=True,
+        metavar="DIR",
+        help="label shards; give the option again for more folders",
+    )
     add_training_options(region)
     region.set_defaults(run=run_region)
     add_sft(kinds)
@@ -46,7 +53,7 @@ def run_pretrain(args: argparse.Namespace) -> int:
 
 def run_region(args: argparse.Namespace) -> int:
     """Train, print the adapter's folder; what is in the folder already is gone on from."""
-    return run_branch(args, "region", args.labels)
+    return run_branch(args, "region", tuple(args.labels))
 
 
 def _add_pretrain_options(parser: argparse.ArgumentParser) -> None:

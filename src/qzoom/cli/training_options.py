@@ -18,7 +18,14 @@ def add_training_options(parser: argparse.ArgumentParser, made: str = "the adapt
     Args:
         made: What `--out` holds at the end.
     """
-    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="image root")
+    parser.add_argument(
+        "--images",
+        type=Path,
+        action="append",
+        required=True,
+        metavar="DIR",
+        help="image root; give the option again for more, each picture in one of them",
+    )
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help=f"training states and {made}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -9,6 +10,9 @@ from PIL import Image
 from qzoom.data.paths import relative_path
 from qzoom.errors import DataError, ImageError
 from qzoom.images.decode import decode_image
+
+ImageRoots = Path | Sequence[Path]
+"""A root folder of images, or several that share no path."""
 
 
 class MissingImageError(DataError):
@@ -55,3 +59,42 @@ class ImageFolder:
             return decode_image(found)
         except ImageError as error:
             raise ImageError(f"image {path!r}: {error}") from None
+
+
+class ImageFolders(ImageFolder):
+    """Several root folders; an image is in exactly one of them."""
+
+    def __init__(self, roots: Sequence[Path]) -> None:
+        if not roots:
+            raise DataError("no image folder is named; name the root of the images' paths")
+        super().__init__(roots[0])
+        self._folders = [ImageFolder(root) for root in roots]
+
+    def find(self, path: str) -> Path:
+        """The real file of a record's path.
+
+        Raises:
+            MissingImageError: when no folder has such a file.
+            DataError: when several have one, or as `ImageFolder.find`.
+        """
+        found = {}
+        for folder in self._folders:
+            try:
+                found[folder.root] = folder.find(path)
+            except MissingImageError:
+                continue
+        roots = " and ".join(str(root) for root in found or (f.root for f in self._folders))
+        if not found:
+            raise MissingImageError(f"no image {path!r} under {roots}")
+        if len(found) > 1:
+            raise DataError(f"image {path!r} is under {roots}; rename one, or train on one folder")
+        return next(iter(found.values()))
+
+
+def image_folder(images: ImageRoots) -> ImageFolder:
+    """The folder, or folders, of images.
+
+    Raises:
+        DataError: when one is not there.
+    """
+    return ImageFolder(images) if isinstance(images, Path) else ImageFolders(images)

@@ -104,8 +104,8 @@ def region(
 ) -> Outcome:
     """A region network trained on labels, saved as an adapter: what 'qzoom train region' does."""
     recipe = write_recipe(space / f"{made.name}.yaml", made.recipe)
-    job = Job(
-        labels=space / made.labels,
+    job: Job[tuple[Path, ...]] = Job(
+        labels=(space / made.labels,),
         images=space / "train",
         out=space / made.name,
         model=str(space / model),

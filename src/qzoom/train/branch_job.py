@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from qzoom.checkpoints.adapter import save_adapter
+from qzoom.data.images import ImageRoots
 from qzoom.loading import load
 from qzoom.settings import read_settings_file
 from qzoom.train.branch_recipes import BranchRecipe, loop_settings
@@ -35,7 +36,7 @@ class Job(Generic[L]):
     """
 
     labels: L
-    images: Path
+    images: ImageRoots
     out: Path
     model: str | None = None
     recipe: Path | None = None

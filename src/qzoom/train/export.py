@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from pathlib import Path
 from typing import TypeVar
 
@@ -39,7 +40,7 @@ def tiny_zoom_config(zoom: ZoomRecipe) -> ZoomConfig:
 
 def checkpoint_of(
     model: Qwen3VLForConditionalGeneration,
-    add_on: ZoomAddOn,
+    add_on: ZoomAddOn | None,
     tokenizer: PreTrainedTokenizerFast,
     zoom: ZoomRecipe,
     name: str,
@@ -80,6 +81,22 @@ def export(
     parts = _in_bf16(model), _in_bf16(add_on)
     checkpoint = checkpoint_of(*parts, tokenizer, zoom, folder.name)
     return save_checkpoint(folder, checkpoint, overwrite=True)
+
+
+def export_trunk(
+    folder: Path,
+    model: Qwen3VLForConditionalGeneration,
+    tokenizer: PreTrainedTokenizerFast,
+    zoom: ZoomRecipe,
+) -> Path:
+    """Write the trunk alone, a plain backbone, in bfloat16; an earlier export is replaced.
+
+    Raises:
+        CheckpointError: when the folder cannot be written.
+    """
+    plain = ZoomConfig(enabled=False)
+    whole = checkpoint_of(_in_bf16(model), None, tokenizer, zoom, folder.name)
+    return save_checkpoint(folder, dataclasses.replace(whole, config=plain), overwrite=True)
 
 
 def _in_bf16(module: M) -> M:

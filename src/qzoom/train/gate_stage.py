@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from qzoom.data.images import ImageFolder
+from qzoom.data.images import ImageRoots, image_folder
 from qzoom.errors import ConfigError
 from qzoom.labels.gate_rows import Budget
 from qzoom.labels.tristate import IGNORE
@@ -53,11 +52,11 @@ class GateStage:
 
     name = "gate"
 
-    def __init__(self, model: ZoomModel, draw: DrawLooks, images: Path) -> None:
+    def __init__(self, model: ZoomModel, draw: DrawLooks, images: ImageRoots) -> None:
         """Freeze everything but the gate.
 
         Args:
-            images: folder that the samples' image paths are relative to.
+            images: folder, or folders, that the samples' image paths are relative to.
 
         Raises:
             ConfigError: For a model without a gate.
@@ -67,7 +66,7 @@ class GateStage:
         if parts.add_on is None or parts.add_on.gate is None:
             raise ConfigError(f"{model.name} has no gate branch; set enable_high_res")
         self.parts, self.tokenizer = parts, model.require_tokenizer()
-        self.draw, self.images = draw, ImageFolder(images)
+        self.draw, self.images = draw, image_folder(images)
         model.checkpoint.trunk.requires_grad_(False)
         parts.add_on.requires_grad_(False)
         self.modules: dict[str, nn.Module] = {"gate": trained_part(parts.add_on.gate)}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 from safetensors import safe_open
@@ -72,6 +73,27 @@ class LabelIndex:
         if not dialogues:
             raise CheckpointError(f"{folder} holds no label that teaches; see its shards' rows")
         return cls(settings_from_json(read_settings(folder)), dialogues)
+
+    @classmethod
+    def merged(cls, folders: Sequence[Path], turns: int = 1) -> LabelIndex:
+        """Read several folders' rows as one set.
+
+        Raises:
+            CheckpointError: As `open`; when their pictures were not prepared alike.
+        """
+        first, *others = (cls.open(folder, turns) for folder in folders)
+        for folder, other in zip(folders[1:], others, strict=True):
+            if (other.settings.layout, other.settings.cells) != (
+                first.settings.layout,
+                first.settings.cells,
+            ):
+                raise CheckpointError(
+                    f"{folder} has labels of layout {other.settings.layout!r}, "
+                    f"{other.settings.cells} cells, {folders[0]} of {first.settings.layout!r}, "
+                    f"{first.settings.cells}; label both alike"
+                )
+        dialogues = chain.from_iterable(index.dialogues for index in (first, *others))
+        return cls(first.settings, tuple(dialogues))
 
     @cached_property
     def turns(self) -> int:

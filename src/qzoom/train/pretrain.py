@@ -17,7 +17,7 @@ from qzoom.errors import CheckpointError, ConfigError
 from qzoom.synth.vocabulary import SPECIAL_TOKENS, build_tokenizer, token_id
 from qzoom.train.branches import BranchStage, init_from_trunk
 from qzoom.train.cells import CellStage, ReadingHeads, level_cells
-from qzoom.train.export import export, tiny_zoom_config
+from qzoom.train.export import export, export_trunk, tiny_zoom_config
 from qzoom.train.loop import LoopSettings, run_stage
 from qzoom.train.optim import OptimSettings
 from qzoom.train.page_looks import MixedLooks
@@ -147,6 +147,7 @@ class Pretraining:
         stage = QuestionStage(self.model, self.tokenizer, None, seed, looks, "documents")
         settings = self._settings(recipe.steps, recipe.optim)
         run_stage(stage, {"model": self.model}, settings, self.out / "documents")
+        export_trunk(self.out / "trunk", self.model, self.tokenizer, self.recipe.zoom)
 
     def _trunk(self) -> str:
         """The last stage that trains the trunk."""

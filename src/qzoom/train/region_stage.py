@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from torch import Tensor, nn
 
-from qzoom.data.images import ImageFolder
+from qzoom.data.images import ImageRoots, image_folder
 from qzoom.errors import ConfigError
 from qzoom.labels.tristate import IGNORE
 from qzoom.train.branch_losses import region_loss
@@ -31,12 +29,12 @@ class RegionStage:
     name = "region"
 
     def __init__(
-        self, model: ZoomModel, index: LabelIndex, images: Path, batch_size: int, seed: int
+        self, model: ZoomModel, index: LabelIndex, images: ImageRoots, batch_size: int, seed: int
     ) -> None:
         """Freeze everything but the region branch.
 
         Args:
-            images: folder that the labels' image paths are relative to.
+            images: folder, or folders, that the labels' image paths are relative to.
 
         Raises:
             ConfigError: For a plain backbone.
@@ -47,7 +45,7 @@ class RegionStage:
             raise ConfigError(f"{model.name} is a plain backbone; give it branches first")
         self.parts, self.tokenizer = parts, model.require_tokenizer()
         self.pipeline = index.settings.budgeted(parts.pipeline)
-        self.index, self.images = index, ImageFolder(images)
+        self.index, self.images = index, image_folder(images)
         self.batch_size, self.seed = batch_size, seed
         model.checkpoint.trunk.requires_grad_(False)
         parts.add_on.requires_grad_(False)

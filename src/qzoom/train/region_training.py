@@ -11,7 +11,7 @@ from qzoom.train.region_stage import RegionStage
 from qzoom.zoom.model import ZoomModel
 
 
-def train_region(job: Job[Path]) -> Path:
+def train_region(job: Job[tuple[Path, ...]]) -> Path:
     """Train the region branch and write the adapter; a stopped training goes on where it was.
 
     Returns:
@@ -22,7 +22,7 @@ def train_region(job: Job[Path]) -> Path:
     """
 
     def stage_of(model: ZoomModel, recipe: RegionRecipe) -> tuple[RegionStage, int]:
-        index = LabelIndex.open(job.labels, recipe.turns)
+        index = LabelIndex.merged(job.labels, recipe.turns)
         stage = RegionStage(model, index, job.images, recipe.batch_size, recipe.seed)
         return stage, len(index.dialogues)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from qzoom.checkpoints.save import save_checkpoint
-from qzoom.data.images import ImageFolder
+from qzoom.data.images import ImageRoots, image_folder
 from qzoom.loading import load
 from qzoom.settings import read_settings_file
 from qzoom.train.branch_recipes import loop_settings
@@ -30,7 +30,7 @@ class SftJob:
     """
 
     samples: tuple[Path, ...]
-    images: Path
+    images: ImageRoots
     out: Path
     model: str | None = None
     adapter: Path | None = None
@@ -54,7 +54,7 @@ def train_sft(job: SftJob) -> Path:
     recipe = SftRecipe()
     if job.recipe is not None:
         recipe = read_settings_file(job.recipe, SftRecipe, "recipe")
-    images = ImageFolder(job.images)
+    images = image_folder(job.images)
     samples = read_samples(job.samples)
     torch.manual_seed(recipe.seed)
     together, device = processes(job.device), own_device(job.device)
