@@ -73,8 +73,12 @@ def run_convert(args: argparse.Namespace) -> int:
 
 def run_synth(args: argparse.Namespace) -> int:
     """Draw scenes and print where their records are."""
-    write_scenes: Any = import_module("qzoom.data.readers.synth").write_scenes
-    sys.stdout.write(f"{write_scenes(args.out, args.scenes, args.seeds, args.split)}\n")
+    synth: Any = import_module("qzoom.data.readers.synth")
+    if args.kind == "receipts":
+        made = synth.write_receipts(args.out, args.scenes, args.seeds)
+    else:
+        made = synth.write_scenes(args.out, args.scenes, args.seeds, args.split)
+    sys.stdout.write(f"{made}\n")
     return 0
 
 
@@ -155,6 +159,12 @@ def _add_synth(kinds: argparse._SubParsersAction[Parser]) -> None:
     )
     synth.add_argument(
         "--split", choices=("train", "heldout"), default="train", help="faces (default: train)"
+    )
+    synth.add_argument(
+        "--kind",
+        choices=("world", "receipts"),
+        default="world",
+        help="signs, cards, charts and tables (default), or till receipts",
     )
     synth.set_defaults(run=run_synth)
 

@@ -74,7 +74,9 @@ class MixedLooks:
 def _windows(rng: Random, pages: Pages, mix: PageMix) -> tuple[ViewPlan, list[View]]:
     rows, cols = rng.choice(WINDOWS_HW_CELLS)
     size = (cols * CELL_PX, rows * CELL_PX)
-    plan = ViewPlan(size, rows * cols, max(1, mix.cells_per_batch // (rows * cols)), 6)
+    plan = ViewPlan(
+        size, rows * cols, max(1, mix.cells_per_batch // (rows * cols)), 6, look="window"
+    )
     views = [_window(rng, pages.draw(rng), plan) for _ in range(plan.images)]
     return plan, views
 
@@ -138,7 +140,8 @@ def _zooms(rng: Random, pages: Pages, mix: PageMix) -> tuple[ViewPlan, list[View
         shown_hw = max(1, round(crop_hw[0] / side)), max(1, round(crop_hw[1] / side))
         views = [_zoom(rng, page, plan, (rows, cols), crop_hw, shown_hw) for page in drawn]
         if found := [view for view in views if view is not None]:
-            return ViewPlan(plan.canvas_px, COARSE_CELLS, len(found), 3, crop_hw), found
+            look = "page_zoom"
+            return ViewPlan(plan.canvas_px, COARSE_CELLS, len(found), 3, crop_hw, look=look), found
 
 
 def _zoom(
@@ -176,7 +179,7 @@ def _alike(
         own = view_hw_cells(page.size_px, COARSE_CELLS)
         if abs(own[0] - rows) <= SIMILAR_CELLS and abs(own[1] - cols) <= SIMILAR_CELLS:
             found.append(page)
-    return ViewPlan(canvas, max_cells, len(found), groups), found
+    return ViewPlan(canvas, max_cells, len(found), groups, look="page_full"), found
 
 
 class _Sheet:

@@ -31,11 +31,13 @@ class PageSource:
     """Records of real documents and the root of their pictures, as a recipe names them.
 
     weight: how often a page of these is drawn, against the pages of other sources.
+    answers: regular expression that an answer must match whole to be learnt.
     """
 
     records: str
     images: str
     weight: float = 1.0
+    answers: str = ".*"
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,10 @@ class Pages:
         for source in sources:
             folder = ImageFolder(Path(source.images))
             records = read_records(Path(source.records))
-            pages = [page for record in records if (page := _page(folder, record)) is not None]
+            wanted = re.compile(source.answers, re.DOTALL)
+            pages = [
+                page for record in records if (page := _page(folder, record, wanted)) is not None
+            ]
             if not pages:
                 raise ConfigError(f"{source.records} has no training record with a boxed answer")
             self._pages.append(pages)
@@ -135,13 +140,16 @@ def worn(rng: Random, image: Image.Image) -> Image.Image:
     return image
 
 
-def _page(folder: ImageFolder, record: Record) -> Page | None:
+def _page(folder: ImageFolder, record: Record, wanted: re.Pattern[str]) -> Page | None:
     if record.split not in (None, "train"):
         return None
     found = tuple(
         _question(turn)
         for turn in record.turns
-        if turn.boxes_px_xyxy and turn.answers and len(turn.answers[0]) <= LONGEST_ANSWER
+        if turn.boxes_px_xyxy
+        and turn.answers
+        and len(turn.answers[0]) <= LONGEST_ANSWER
+        and wanted.fullmatch(turn.answers[0])
     )
     return Page(folder, record.images[0], found) if found else None
 

@@ -58,6 +58,7 @@ class QuestionStage:
             "source_hw": np.array([height // CELL_PX, width // CELL_PX]),
             "ids": ids.numpy(),
             "labels": labels.numpy(),
+            "look": np.array(plan.look),
         }
         if plan.crop_hw_cells is not None:
             crop_w, crop_h = views[0].crops[0].size
@@ -81,7 +82,7 @@ class QuestionStage:
         right = torch.ones_like(wanted)
         right[wanted] = logits.argmax(-1) == labels[wanted]
         exact = float(right.all(-1).float().mean())
-        look = "zoom" if "crops" in batch else _look(int(batch["source_hw"].prod()))
+        look = str(batch["look"])
         metrics = {
             f"exact_{look}": exact,
             "answer_loss": float(answer_loss.detach()),
@@ -116,9 +117,3 @@ def _targets(view: View, plan: ViewPlan) -> NDArray[np.bool_]:
         )
         rows[index] = np.concatenate([np.zeros_like(rows[index]), inside])
     return np.stack(rows)
-
-
-def _look(cells: int) -> str:
-    if cells <= 24:
-        return "spot"
-    return "coarse" if cells <= 64 else "double" if cells <= 128 else "full"

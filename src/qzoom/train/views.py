@@ -30,7 +30,10 @@ BoxCells = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class ViewPlan:
-    """What one batch looks like: one canvas size, one budget, perhaps one crop shape."""
+    """What one batch looks like: one canvas size, one budget, perhaps one crop shape.
+
+    look: its name in the metrics.
+    """
 
     canvas_px: tuple[int, int]
     max_cells: int
@@ -38,6 +41,7 @@ class ViewPlan:
     groups: int
     crop_hw_cells: tuple[int, int] | None = None
     spot: bool = False
+    look: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,17 +91,17 @@ class ViewMix:
             canvas = rng.choice(SPOTS_PX)
             rows, cols = view_hw_cells(canvas, COARSE_CELLS)
             images = max(1, self.cells_per_batch // (rows * cols))
-            return ViewPlan(canvas, COARSE_CELLS, images, 3, spot=True)
+            return ViewPlan(canvas, COARSE_CELLS, images, 3, spot=True, look=look)
         canvas = rng.choice(CANVASES_PX)
         budget = {"double": 2 * COARSE_CELLS, "full": self.full_max_cells}.get(look, COARSE_CELLS)
         rows, cols = view_hw_cells(canvas, budget)
         if look != "zoom":
             images = max(1, self.cells_per_batch // (rows * cols))
-            return ViewPlan(canvas, budget, images, 6 if look == "coarse" else 8)
+            groups = 6 if look == "coarse" else 8
+            return ViewPlan(canvas, budget, images, groups, look=look)
         crop = (min(rows, rng.randint(2, 4)), min(cols, rng.randint(2, 5)))
-        return ViewPlan(
-            canvas, budget, max(1, self.cells_per_batch // (rows * cols + 110)), 3, crop
-        )
+        images = max(1, self.cells_per_batch // (rows * cols + 110))
+        return ViewPlan(canvas, budget, images, 3, crop, look=look)
 
 
 def view_hw_cells(size_px: tuple[int, int], max_cells: int) -> tuple[int, int]:

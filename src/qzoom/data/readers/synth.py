@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from random import Random
 from typing import Final
 
 from PIL import Image
@@ -13,9 +14,18 @@ from qzoom.data.jsonl import write_records
 from qzoom.data.records import Record, Turn
 from qzoom.synth.canvas import Question
 from qzoom.synth.fonts import FontSplit
-from qzoom.synth.world import scene_of
+from qzoom.synth.receipts import make_receipt
+from qzoom.synth.world import Scene, scene_of
 
 RECORDS_FILE: Final = "records.jsonl"
+
+
+def write_receipts(out: Path, scenes: int, seeds: str) -> Path:
+    """Draw receipts as `write_scenes` draws scenes; all are for training."""
+    target = out / RECORDS_FILE
+    drawn = (make_receipt(Random(f"receipts/{seeds}/{seed}")) for seed in range(scenes))
+    write_records(target, _records(drawn, out, seeds, "train"))
+    return target
 
 
 def write_scenes(out: Path, scenes: int, seeds: str, split: FontSplit = "train") -> Path:
@@ -36,8 +46,12 @@ def write_scenes(out: Path, scenes: int, seeds: str, split: FontSplit = "train")
 
 def draw_scenes(out: Path, scenes: int, seeds: str, split: FontSplit) -> Iterator[Record]:
     """Records of scenes, each with all its questions; its picture is written by then."""
-    for seed in range(scenes):
-        scene = scene_of(seed, split, seeds)
+    drawn = (scene_of(seed, split, seeds) for seed in range(scenes))
+    yield from _records(drawn, out, seeds, split)
+
+
+def _records(drawn: Iterable[Scene], out: Path, seeds: str, split: FontSplit) -> Iterator[Record]:
+    for seed, scene in enumerate(drawn):
         path = f"images/{seed:06d}.png"
         _save(scene.image, out / path)
         yield Record(
