@@ -18,6 +18,7 @@ from qzoom.data.check import check_records
 from qzoom.data.images import ImageFolder
 from qzoom.data.jsonl import read_records
 from qzoom.data.page_views import has_ink
+from qzoom.data.poppler import picture_of_page
 from qzoom.data.splits import split_of
 from qzoom.geometry.boxes import Box
 
@@ -148,3 +149,19 @@ def test_bad_usage(capsys: pytest.CaptureFixture[str], arguments: list[str], mes
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert message in err
+
+
+@poppler
+def test_a_page_that_cannot_be_rendered(
+    pdf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def render(path: Path, page: int, dpi: int) -> bytes:
+        return b"not a picture" if page == 1 else picture_of_page(path, page, dpi)
+
+    monkeypatch.setattr("qzoom.data.pdf_pages.picture_of_page", render)
+    assert main(["data", "pdf", str(pdf), "--out", str(tmp_path / "no"), *COMMON]) == 2
+    assert re.search(r"page 1 of .*a b.pdf: .*; bad page 1 where 0 are", capsys.readouterr().err)
+    assert not (tmp_path / "no" / "records.jsonl").exists()
+    report = run(capsys, pdf, "--out", tmp_path / "yes", "--dpi", "100", "--max-bad", "1")
+    assert (report["bad_pages"], report["records"]) == (1, 1)
+    assert len(report["first_bad_pages"]) == 1

@@ -42,7 +42,7 @@ def add_pdf(kinds: argparse._SubParsersAction[Parser]) -> None:
     )
     pdf.add_argument(
         "--max-bad", type=count, default=0, metavar="N",
-        help="unreadable documents that may be left out (default: 0)",
+        help="unreadable documents, and pages, that may be left out (default: 0)",
     )  # fmt: skip
     pdf.set_defaults(run=run_pdf)
 

@@ -21,7 +21,7 @@ from qzoom.data.poppler import picture_of_page, text_of_pages
 from qzoom.data.reading_questions import Reading
 from qzoom.data.records import Record
 from qzoom.data.splits import split_of
-from qzoom.errors import DataError
+from qzoom.errors import DataError, ImageError
 from qzoom.images.decode import decode_image
 
 RECORDS_FILE: Final = "records.jsonl"
@@ -62,6 +62,8 @@ class PageReport:
     bad_documents: int = 0
     first_bad_documents: list[str] = field(default_factory=list)
     pages: int = 0
+    bad_pages: int = 0
+    first_bad_pages: list[str] = field(default_factory=list)
     pages_without_questions: int = 0
     pages_too_large: int = 0
     records: int = 0
@@ -97,15 +99,17 @@ def write_pages(
 
     Args:
         limit: so many pages, drawn at random by the seed from all documents; None takes all.
-        max_bad: documents that may be left out because they cannot be read.
+        max_bad: documents, and pages of readable ones, that may be left out because they cannot
+            be read or rendered.
 
     Raises:
-        DataError: when poppler is missing, more documents are bad, or no page has a question.
+        DataError: when poppler is missing, more documents or pages are bad, or no page has a
+            question.
     """
     report = PageReport()
     drafts = _drafts(pdfs, options, report, max_bad)
     chosen = drafts if limit is None else sample(drafts, limit, options.seed)
-    records = (_record(draft, out, options, report) for draft in chosen)
+    records = (_record_or_bad(draft, out, options, report, max_bad) for draft in chosen)
     write_records(out / RECORDS_FILE, _counted(records, report))
     return report
 
@@ -113,7 +117,6 @@ def write_pages(
 def _counted(records: Iterator[Record | None], report: PageReport) -> Iterator[Record]:
     for record in records:
         if record is None:
-            report.pages_without_questions += 1
             continue
         report.records += 1
         report.turns += len(record.turns)
@@ -165,6 +168,22 @@ def _drafts_of(
 def _texts(pdf: Path, options: PageOptions) -> list[PageText]:
     xml = text_of_pages(pdf, options.pages)
     return read_bbox_layout(xml, options.dpi, str(pdf)) if xml else []
+
+
+def _record_or_bad(
+    draft: _Draft, out: Path, options: PageOptions, report: PageReport, max_bad: int
+) -> Record | None:
+    try:
+        record = _record(draft, out, options, report)
+    except (DataError, ImageError) as error:
+        report.bad_pages += 1
+        report.first_bad_pages = [*report.first_bad_pages, str(error)][:SHOWN]
+        if report.bad_pages > max_bad:
+            hint = f"bad page {report.bad_pages} where {max_bad} are allowed; see --max-bad"
+            raise DataError(f"page {draft.page} of {draft.pdf}: {error}; {hint}") from None
+        return None
+    report.pages_without_questions += record is None
+    return record
 
 
 def _record(draft: _Draft, out: Path, options: PageOptions, report: PageReport) -> Record | None:
