@@ -24,7 +24,7 @@ def test_every_receipt_asks_for_its_total_and_its_date() -> None:
         asked = {q.text: q.answer for q in make_receipt(Random(seed)).questions}
         assert re.fullmatch(r"[0-9,]+\.[0-9]{2}", asked["what is the total?"])
         assert re.fullmatch(
-            r"[0-9]{1,8}([/.-][0-9]{2}){0,1}([/.-][0-9]{2,4})?", asked["what is the date?"]
+            r"[0-9]{1,8}([ /.-]([0-9]{2}|[A-Za-z]{3})[ /.-][0-9]{2,4})?", asked["what is the date?"]
         )
 
 
@@ -57,14 +57,14 @@ def test_a_receipt_is_a_function_of_its_seed() -> None:
 
 def test_faces_and_dates_are_there() -> None:
     assert all(face_path(*face).is_file() for face in set(FACES))
-    shown = {date.format(d=1, m=2, y=2019, s=19) for date in DATES}
-    assert {"01/02/2019", "01-02-19", "2019-02-01"} <= shown
+    shown = {date.format(d=1, m=2, y=2019, s=19, name="FEB") for date in DATES}
+    assert {"01/02/2019", "01-02-19", "2019-02-01", "01 FEB 2019"} <= shown
 
 
 def test_receipts_as_pages(tmp_path: Path) -> None:
     path = write_receipts(tmp_path, 3, "test")
     assert [record.dataset for record in read_records(path)] == ["synth_receipt"] * 3
-    assert ImageFolder(tmp_path).open("images/000002.png").width > 100
+    assert ImageFolder(tmp_path).open("images/receipts-test-000002.png").width > 100
     source = PageSource(str(path), str(tmp_path), answers=r"[0-9,]+\.[0-9]{2}")
     pages = Pages([source])
     assert pages.count == 3

@@ -32,8 +32,10 @@ TOTALS: Final = (
 DATES: Final = (
     "{d:02}/{m:02}/{y}", "{d:02}/{m:02}/{y}", "{d:02}/{m:02}/{s:02}", "{d:02}-{m:02}-{y}",
     "{d:02}-{m:02}-{s:02}", "{y}-{m:02}-{d:02}", "{d:02}.{m:02}.{y}", "{d}/{m:02}/{y}",
-    "{d:02}/{m:02}/{y}", "{y}{m:02}{d:02}",
+    "{d:02}/{m:02}/{y}", "{y}{m:02}{d:02}", "{d:02} {name} {y}", "{d:02}-{name}-{y}",
+    "{d:02}/{name}/{y}", "{d:02} {name} {s:02}",
 )  # fmt: skip
+MONTHS: Final = "JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC"
 _LEGAL: Final = ("SDN BHD", "ENTERPRISE", "TRADING", "LTD", "STORES", "RESTAURANT", "& SONS")
 _STREETS: Final = ("JALAN", "LOT", "NO.", "TAMAN", "STREET", "UNIT")
 
@@ -153,18 +155,20 @@ def _head(roll: _Roll) -> None:
 def _date(roll: _Roll) -> None:
     rng = roll.rng
     year = rng.randint(2012, 2024)
-    text = rng.choice(DATES).format(
-        d=rng.randint(1, 28), m=rng.randint(1, 12), y=year, s=year % 100
-    )
+    day, month, name = rng.randint(1, 28), rng.randint(1, 12), rng.choice(MONTHS.split())
+    if rng.random() < 0.3:
+        name = name.capitalize()
+    form = rng.choice(DATES)
+    text = form.format(d=day, m=month, y=year, s=year % 100, name=name)
     clock = f"{rng.randint(8, 22):02}:{rng.randint(0, 59):02}" + rng.choice(
         ("", ":17", " PM", ":45 AM")
     )
-    name = rng.choice(
+    label = rng.choice(
         ("DATE: ", "Date : ", "DATE ", "", "Invoice Date: ", "DATE/TIME: ", "Bill Date :")
     )
     x = roll.margin_px
-    if name:
-        x = roll.put(name.rstrip(), x).box_px_xyxy[2] + roll.font.size * rng.uniform(0.3, 3)
+    if label:
+        x = roll.put(label.rstrip(), x).box_px_xyxy[2] + roll.font.size * rng.uniform(0.3, 3)
     room = roll.right_px - text_size(roll.font, text)[0]
     printed = roll.put(text, min(x, max(roll.margin_px, room)))
     after = printed.box_px_xyxy[2] + roll.font.size * rng.uniform(0.5, 2)

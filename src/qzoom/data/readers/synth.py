@@ -24,7 +24,8 @@ def write_receipts(out: Path, scenes: int, seeds: str) -> Path:
     """Draw receipts as `write_scenes` draws scenes; all are for training."""
     target = out / RECORDS_FILE
     drawn = (make_receipt(Random(f"receipts/{seeds}/{seed}")) for seed in range(scenes))
-    write_records(target, _records(drawn, out, seeds, "train"))
+    # Names of their own, so that a training can take receipts and scenes at once.
+    write_records(target, _records(drawn, out, seeds, "train", f"receipts-{seeds}-"))
     return target
 
 
@@ -47,15 +48,17 @@ def write_scenes(out: Path, scenes: int, seeds: str, split: FontSplit = "train")
 def draw_scenes(out: Path, scenes: int, seeds: str, split: FontSplit) -> Iterator[Record]:
     """Records of scenes, each with all its questions; its picture is written by then."""
     drawn = (scene_of(seed, split, seeds) for seed in range(scenes))
-    yield from _records(drawn, out, seeds, split)
+    yield from _records(drawn, out, seeds, split, "")
 
 
-def _records(drawn: Iterable[Scene], out: Path, seeds: str, split: FontSplit) -> Iterator[Record]:
+def _records(
+    drawn: Iterable[Scene], out: Path, seeds: str, split: FontSplit, prefix: str
+) -> Iterator[Record]:
     for seed, scene in enumerate(drawn):
-        path = f"images/{seed:06d}.png"
+        path = f"images/{prefix}{seed:06d}.png"
         _save(scene.image, out / path)
         yield Record(
-            id=f"synth-{seeds}-{split}-{seed}",
+            id=f"synth-{prefix}{seeds}-{split}-{seed}",
             images=(path,),
             turns=tuple(_turn(question) for question in scene.questions),
             dataset=f"synth_{scene.kind}",
