@@ -63,7 +63,8 @@ def test_crops_hold_the_answer_and_differ(
     arguments = ["--crops", "5", "--full", "1", "--full-cells", "256"]
     assert run(records, "taught", "--out", str(out), *arguments) == 0
     samples = read_samples([out])
-    assert json.loads(capsys.readouterr().out) == {"samples": len(samples)}
+    counts = json.loads(capsys.readouterr().out)
+    assert counts == {"samples": len(samples), "questions": 3, "bad_images": 1}
     crops = [sample.crop_px_xyxy for sample in samples if sample.crop_px_xyxy]
     assert len(crops) == 5
     assert len(set(crops)) > 1
@@ -86,3 +87,20 @@ def test_a_folder_of_other_questions_is_refused(
     records.write_text(whole.replace('"id": "r"', '"id": "other"'))
     assert run(records, "boxes", "--out", out, "--cells", "64") == 2
     assert "holds 3 questions from ['r#0']" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["boxes", "taught"])
+def test_too_many_bad_pictures_stop_the_labelling(
+    records: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    turns = (Turn("where?", ("here",), (BOX,)),)
+    gone = [Record(f"g{n}", ("gone.png",), turns, "m", "textual", "p", "us") for n in range(3)]
+    write_records(records, gone)
+    out = records.parent / "out"
+    assert run(records, kind, "--out", str(out), "--most-bad", "0.02") == 2
+    said = capsys.readouterr().err
+    assert "3 of 3 pictures are bad (limit 2%), such as: no image 'gone.png'" in said
+    assert not list(records.parent.glob("out*.jsonl"))
+    assert not list(out.glob("shard-*"))
+    assert run(records, kind, "--out", str(records.parent / "all")) == 0
+    assert json.loads(capsys.readouterr().out)["bad_images"] == 3

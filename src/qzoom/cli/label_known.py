@@ -9,7 +9,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from qzoom.cli.arguments import count, positive_int
+from qzoom.cli.arguments import count, positive_int, share
 from qzoom.cli.data_options import add_record_options, open_pool
 from qzoom.cli.quiet import hush_libraries
 
@@ -55,7 +55,7 @@ def run_boxes(args: argparse.Namespace) -> int:
         layout="native", cells=args.cells, sinks="none"
     )
     label = import_module("qzoom.labels.boxed").label_boxes
-    counts = label(pool, pipeline, settings, args.out)
+    counts = label(pool, pipeline, settings, args.out, limit=_limit(args))
     sys.stdout.write(json.dumps(dataclasses.asdict(counts)) + "\n")
     return 0
 
@@ -67,8 +67,8 @@ def run_taught(args: argparse.Namespace) -> int:
     looks = taught.TaughtLooks(
         args.crops, args.grown, args.full, args.full_cells, args.longest, args.seed
     )
-    written = taught.write_taught(pool, pipeline, looks, args.out)
-    sys.stdout.write(json.dumps({"samples": written}) + "\n")
+    counts = taught.write_taught(pool, pipeline, looks, args.out, _limit(args))
+    sys.stdout.write(json.dumps(dataclasses.asdict(counts)) + "\n")
     return 0
 
 
@@ -77,6 +77,13 @@ def _add_known_options(parser: argparse.ArgumentParser, out: str) -> None:
     parser.add_argument(
         "--model", metavar="NAME", help="whose cells and budget (default: embedded)"
     )
+    parser.add_argument(
+        "--most-bad", type=share, default=0.05, metavar="SHARE", help="of bad pictures"
+    )
+
+
+def _limit(args: argparse.Namespace) -> Any:
+    return import_module("qzoom.labels.failures").FailureLimit(args.most_bad)
 
 
 def _open(args: argparse.Namespace) -> tuple[Any, Any]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from qzoom.errors import DataError, ImageError
 from qzoom.images.pipeline import ImagePipeline
 from qzoom.labels.batches import in_batches
+from qzoom.labels.failures import DEFAULT_LIMIT, FailureLimit
 from qzoom.labels.find_heads import NO_HEADS, boxed_cells
 from qzoom.labels.pool import PoolQuestion
 from qzoom.labels.region_settings import RegionLabelSettings
@@ -33,6 +34,7 @@ def label_boxes(
     settings: RegionLabelSettings,
     folder: Path,
     shard_size: int = 512,
+    limit: FailureLimit = DEFAULT_LIMIT,
 ) -> BoxedCounts:
     """Write label shards: cells that an answer box touches are foreground, all others background.
 
@@ -43,14 +45,15 @@ def label_boxes(
         settings: Layout and cells; "native" only, as boxes are in the picture's own pixels.
 
     Raises:
-        DataError: For the square layout, or where a committed shard holds other questions.
+        DataError: For the square layout, where a committed shard holds other questions, or when
+            more pictures are bad than the limit allows.
     """
     if settings.layout != "native":
         raise DataError("labels from boxes keep the pictures' shape; set layout: native")
     counts, pipeline = BoxedCounts(), settings.budgeted(pipeline)
     store = LabelStore(folder, settings.to_json(NO_HEADS) | {"model": "answer boxes"})
     for shard, own in enumerate(in_batches(_boxed(questions, counts), shard_size)):
-        rows = [row for question in own if (row := _row(question, pipeline, counts))]
+        rows = [row for question in own if (row := _row(question, pipeline, counts, limit))]
         if store.has(shard):
             store.check(shard, [str(row.fields["id"]) for row in rows])
         else:
@@ -66,12 +69,15 @@ def _boxed(questions: Iterable[PoolQuestion], counts: BoxedCounts) -> Iterable[P
             counts.without_box += 1
 
 
-def _row(question: PoolQuestion, pipeline: ImagePipeline, counts: BoxedCounts) -> LabelRow | None:
+def _row(
+    question: PoolQuestion, pipeline: ImagePipeline, counts: BoxedCounts, limit: FailureLimit
+) -> LabelRow | None:
     try:
         image = question.folder.open(question.image)
         _, high, wide = pipeline.grid_thw_for_size(image.size)
-    except (DataError, ImageError):
+    except (DataError, ImageError) as error:
         counts.bad_images += 1
+        limit.check_pictures(counts.bad_images, counts.bad_images + counts.labelled, str(error))
         return None
     counts.labelled += 1
     grid = (high // pipeline.merge_size, wide // pipeline.merge_size)

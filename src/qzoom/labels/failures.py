@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
-from qzoom.errors import ConfigError
+from qzoom.errors import ConfigError, DataError
 
 
 @dataclass(frozen=True)
@@ -27,3 +28,18 @@ class FailureLimit:
     def exceeded(self, failed: int, total: int) -> bool:
         """Whether so many failures are too many."""
         return failed > self.share * max(total, self.least)
+
+    def check_pictures(self, bad: int, total: int, reason: str) -> None:
+        """Stop when too many pictures cannot be used.
+
+        Raises:
+            DataError: When the share is exceeded.
+        """
+        if self.exceeded(bad, total):
+            raise DataError(
+                f"{bad} of {total} pictures are bad (limit {self.share:.0%}), such as: {reason}; "
+                "restore them or raise --most-bad"
+            )
+
+
+DEFAULT_LIMIT: Final = FailureLimit()

@@ -16,6 +16,7 @@ from qzoom.data.jsonl import write_objects
 from qzoom.errors import ConfigError, DataError, ImageError
 from qzoom.geometry.boxes import Box, cells_to_pixels, pixels_to_cells
 from qzoom.images.pipeline import ImagePipeline
+from qzoom.labels.failures import DEFAULT_LIMIT, FailureLimit
 from qzoom.labels.pool import PoolQuestion
 
 
@@ -46,18 +47,40 @@ class TaughtLooks:
                 raise ConfigError(f"{name} is {value}; it must be at least 0")
 
 
-def write_taught(
-    questions: Iterable[PoolQuestion], pipeline: ImagePipeline, looks: TaughtLooks, out: Path
-) -> int:
-    """Write samples as `qzoom train sft` reads them, and return how many.
+@dataclass
+class TaughtCounts:
+    """Samples written; questions shown and those without a readable picture."""
 
-    Questions without an answer, a box that lies in the picture, or a picture are passed over.
+    samples: int = 0
+    questions: int = 0
+    bad_images: int = 0
+
+
+def write_taught(
+    questions: Iterable[PoolQuestion],
+    pipeline: ImagePipeline,
+    looks: TaughtLooks,
+    out: Path,
+    limit: FailureLimit = DEFAULT_LIMIT,
+) -> TaughtCounts:
+    """Write samples as `qzoom train sft` reads them.
+
+    Questions without an answer or a box that lies in the picture are passed over.
+
+    Raises:
+        DataError: When more pictures are bad than the limit allows; nothing is written then.
     """
-    return write_objects(out, _samples(questions, pipeline, looks))
+    counts = TaughtCounts()
+    counts.samples = write_objects(out, _samples(questions, pipeline, looks, counts, limit))
+    return counts
 
 
 def _samples(
-    questions: Iterable[PoolQuestion], pipeline: ImagePipeline, looks: TaughtLooks
+    questions: Iterable[PoolQuestion],
+    pipeline: ImagePipeline,
+    looks: TaughtLooks,
+    counts: TaughtCounts,
+    limit: FailureLimit,
 ) -> Iterator[dict[str, Any]]:
     for question in questions:
         if not question.ground_truths or len(question.ground_truths[0]) > looks.longest:
@@ -65,8 +88,12 @@ def _samples(
         try:
             size_px = question.folder.open(question.image).size
             _, high, wide = pipeline.grid_thw_for_size(size_px)
-        except (DataError, ImageError):
+        except (DataError, ImageError) as error:
+            counts.bad_images += 1
+            asked = counts.bad_images + counts.questions
+            limit.check_pictures(counts.bad_images, asked, str(error))
             continue
+        counts.questions += 1
         grid_hw = (high // pipeline.merge_size, wide // pipeline.merge_size)
         row = {
             "id": question.id,
