@@ -36,6 +36,11 @@ def add_parser(verbs: argparse._SubParsersAction[Parser]) -> None:
     tiny.add_argument(
         "--part", choices=PARTS, help="one table alone; several processes may share the folder"
     )
+    tiny.add_argument(
+        "--trunk",
+        metavar="NAME",
+        help="model to start from, without its branches (default: embedded)",
+    )
     tiny.add_argument("--threads", type=positive_int, metavar="N", help="threads of torch")
     tiny.set_defaults(run=run)
 
@@ -51,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     settings = kind()
     if args.recipe:
         settings = import_module("qzoom.settings").read_settings_file(args.recipe, kind, "recipe")
-    work = import_module("qzoom.reproduce.run").Reproduction(args.out, settings)
+    work = import_module("qzoom.reproduce.run").Reproduction(args.out, settings, args.trunk)
     if args.part:
         sys.stdout.write(json.dumps(work.part(args.part), indent=2) + "\n")
         return 0

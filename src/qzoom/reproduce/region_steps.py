@@ -43,13 +43,17 @@ class Variant:
     recipe: RegionRecipe
 
 
-def plain_trunk(space: Workspace) -> Outcome:
-    """The embedded model without its branches."""
-    model = load()
+def plain_trunk(space: Workspace, name: str | None) -> Outcome:
+    """A model without its branches.
+
+    Args:
+        name: folder or hub id, None for the embedded model.
+    """
+    model = load(name)
     config = ZoomConfig.from_hf_config({"enable_twig": False}, model.family)
     bare = dataclasses.replace(model.checkpoint, add_on=None, config=config)
     save_checkpoint(space / "trunk", bare)
-    return {"folder": "trunk"}
+    return {"folder": "trunk", "model": model.name}
 
 
 def draw(space: Workspace, settings: ReproduceSettings) -> Outcome:

@@ -40,8 +40,13 @@ NOTED: Final = ("draw", "heads", "labels", "answers", "mined", "finish")
 class Reproduction:
     """All steps of one folder; what is done already is read, not done again."""
 
-    def __init__(self, root: Path, settings: ReproduceSettings) -> None:
-        self.space, self.settings = Workspace(root), settings
+    def __init__(self, root: Path, settings: ReproduceSettings, trunk: str | None = None) -> None:
+        """Begin, or go on in a folder.
+
+        Args:
+            trunk: folder or hub id of the model to start from, None for the embedded one.
+        """
+        self.space, self.settings, self.trunk = Workspace(root), settings, trunk
         self.space.settings(dataclasses.asdict(settings))
 
     def run(self, about: Outcome) -> Path:
@@ -73,7 +78,7 @@ class Reproduction:
     def labelled(self) -> None:
         """What every part needs: trunk, scenes, heads and labels."""
         space, settings = self.space, self.settings
-        space.once("trunk", lambda: region_steps.plain_trunk(space))
+        space.once("trunk", lambda: region_steps.plain_trunk(space, self.trunk))
         space.once("draw", lambda: region_steps.draw(space, settings))
         space.once("heads", lambda: region_steps.heads(space, settings))
         space.once("labels", lambda: region_steps.labels(space, settings, "trunk", "labels"))
