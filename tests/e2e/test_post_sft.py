@@ -18,15 +18,15 @@ RECIPE = "batch_size: 3\nepochs: {epochs}\nbf16: false\noptim: {{adamw_lr: 1.0e-
 def test_answers_twice_then_mined_then_learnt(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """At 16 cells a crop is too coarse to read, so it spoils what a large look reads."""
+    """At 16 cells a crop is too coarse to read, so it spoils some of what a large look reads."""
     torch.set_num_threads(1)
     world = tmp_path / "world"
-    assert main(["data", "synth", "--scenes", "2", "--out", str(world), "--seeds", "e2e"]) == 0
+    assert main(["data", "synth", "--scenes", "8", "--out", str(world), "--seeds", "e2e"]) == 0
     records = [f"{world}/records.jsonl", "--images", str(world)]
     looks = {"base": ["direct", "--max-cells", "300"], "roi": ["zoom", "--max-cells", "16"]}
     files = {name: f"{tmp_path}/{name}.jsonl" for name in (*looks, "mined")}
     for name, look in looks.items():
-        run = ["--out", files[name], "--look", *look, "--limit", "12", "--max-new-tokens", "6"]
+        run = ["--out", files[name], "--look", *look, "--limit", "48", "--max-new-tokens", "6"]
         assert main(["label", "answers", *records, *run]) == 0
     answers = ["--base", files["base"], "--roi", files["roi"], "--out", files["mined"]]
     capsys.readouterr()
