@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,17 @@ def test_the_shipped_recipe_is_read() -> None:
     recipe = read_recipe(ROOT / "recipes" / "tiny.yaml")
     assert recipe.cells.steps > 0
     assert recipe.zoom.max_cells == 64
+
+
+@pytest.mark.parametrize("name", ["tiny_documents.yaml", "tiny_documents_late.yaml"])
+def test_shipped_recipes_of_documents(name: str) -> None:
+    documents = read_recipe(ROOT / "recipes" / name).documents
+    assert documents.steps > 0
+    assert sum(source.weight for source in documents.sources) == pytest.approx(1)
+    scanned = next(source for source in documents.sources if source.images == "receipts")
+    for answer in ("44.90", "11/01/2019", "24 MAR 18", "05-AUG-2017"):
+        assert re.fullmatch(scanned.answers, answer)
+    assert not re.fullmatch(scanned.answers, "2 BURGERS")
 
 
 def test_settings_left_out_keep_their_defaults(tmp_path: Path) -> None:
