@@ -6,6 +6,7 @@ import dataclasses
 from collections import Counter
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from PIL import Image
 
 from qzoom.data.jsonl import read_records, write_records
 from qzoom.data.readers.synth import write_scenes
-from qzoom.errors import ConfigError
+from qzoom.errors import ConfigError, DataError
 from qzoom.synth.canvas import Question
 from qzoom.synth.window_labels import CELL_PX
 from qzoom.train.page_looks import MixedLooks, PageMix
@@ -118,7 +119,7 @@ def test_only_training_records_with_boxes_are_used(folder: Path, tmp_path: Path)
     ]
     path = tmp_path / "records.jsonl"
     write_records(path, parts)
-    assert Pages([PageSource(str(path), str(folder))]).count == 1
+    assert len(Pages([PageSource(str(path), str(folder))])) == 1
     write_records(path, parts[1:])
     with pytest.raises(ConfigError, match="no training record with a boxed answer"):
         Pages([PageSource(str(path), str(folder))])
@@ -179,3 +180,42 @@ def test_wear_keeps_size_and_order_of_tones() -> None:
         assert found.size == ramp.size
         assert column == sorted(column)
         assert column[0] < column[-1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"weight": 0.0}, "the weight of .* is 0; give one above 0"),
+        ({"answers": "[0-9"}, "is no regular expression: unterminated character set"),
+    ],
+)
+def test_sources_that_cannot_be_used(folder: Path, changes: Any, message: str) -> None:
+    source = PageSource(str(folder / "records.jsonl"), str(folder))
+    with pytest.raises(ConfigError, match=message):
+        Pages([dataclasses.replace(source, **changes)])
+    with pytest.raises(ConfigError, match="no sources of documents are named"):
+        Pages([])
+
+
+def with_box(folder: Path, out: Path, box: tuple[float, float, float, float]) -> Pages:
+    """One page whose only answer is in a box."""
+    record = next(read_records(folder / "records.jsonl"))
+    turn = dataclasses.replace(record.turns[0], boxes_px_xyxy=(box,))
+    write_records(out / "records.jsonl", [dataclasses.replace(record, turns=(turn,))])
+    return Pages([PageSource(str(out / "records.jsonl"), str(folder))])
+
+
+def test_an_answer_as_large_as_its_page(folder: Path, tmp_path: Path) -> None:
+    record = next(read_records(folder / "records.jsonl"))
+    width, height = Image.open(folder / record.images[0]).size
+    pages = with_box(folder, tmp_path, (0.0, 0.0, float(width), float(height)))
+    _, views = only("window").batch(Random(0), pages)
+    assert views[0].questions
+    with pytest.raises(DataError, match="no answer of 40 batches of pages fits into a crop"):
+        only("zoom").batch(Random(0), pages)
+
+
+def test_an_answer_off_its_page_is_named(folder: Path, tmp_path: Path) -> None:
+    pages = with_box(folder, tmp_path, (0.0, 0.0, 90000.0, 90000.0))
+    with pytest.raises(DataError, match="lies off the picture; run qzoom data check --decode"):
+        only("window").batch(Random(0), pages)

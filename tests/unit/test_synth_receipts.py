@@ -67,7 +67,7 @@ def test_receipts_as_pages(tmp_path: Path) -> None:
     assert ImageFolder(tmp_path).open("images/receipts-test-000002.png").width > 100
     source = PageSource(str(path), str(tmp_path), answers=r"[0-9,]+\.[0-9]{2}")
     pages = Pages([source])
-    assert pages.count == 3
+    assert len(pages) == 3
     _, views = only("window").batch(Random(0), pages)
     answers = {question.answer for view in views for question in view.questions}
     assert answers

@@ -69,9 +69,10 @@ def run(args: argparse.Namespace) -> int:
 def _about(args: argparse.Namespace) -> dict[str, Any]:
     """The command and what it ran on."""
     recipe = f" --recipe {args.recipe.name}" if args.recipe else ""
+    trunk = f" --trunk {Path(args.trunk).name}" if args.trunk else ""
     facts = torch_facts()
     return {
-        "command": f"qzoom reproduce tiny --out RUN{recipe}",
+        "command": f"qzoom reproduce tiny --out RUN{recipe}{trunk}",
         "environment": {**versions(), "devices": facts["devices"], "threads": facts["threads"]},
         "answers": {"dtype": "float32", "attention": "sdpa", "batch_size": 1},
     }

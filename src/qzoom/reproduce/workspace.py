@@ -34,14 +34,12 @@ class Workspace:
         path = self.root / "steps" / f"{name}.json"
         with alone(path.with_suffix(".lock")):
             if path.is_file():
-                kept: Outcome = json.loads(path.read_text(encoding="utf-8"))
-                return kept
+                return _read(path)
             return self._run(name, step, path)
 
     def outcomes(self, names: Iterable[str]) -> dict[str, Outcome]:
         """Outcomes of steps that are done."""
-        paths = {name: self.root / "steps" / f"{name}.json" for name in names}
-        return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in paths.items()}
+        return {name: _read(self.root / "steps" / f"{name}.json") for name in names}
 
     def _run(self, name: str, step: Callable[[], Outcome], path: Path) -> Outcome:
         sys.stderr.write(f"-- {name}\n")
@@ -62,5 +60,10 @@ class Workspace:
         with alone(self.root / "steps" / "settings.lock"):
             if not path.is_file():
                 write_json(path, content)
-        if json.loads(path.read_text(encoding="utf-8")) != content:
+        if _read(path) != content:
             raise ConfigError(f"{self.root} was begun with other settings; name another folder")
+
+
+def _read(path: Path) -> Outcome:
+    kept: Outcome = json.loads(path.read_text(encoding="utf-8"))
+    return kept

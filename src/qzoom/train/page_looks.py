@@ -8,6 +8,7 @@ from typing import Final
 
 from PIL import Image
 
+from qzoom.errors import DataError
 from qzoom.synth.canvas import Question
 from qzoom.synth.drawing import PixelBox
 from qzoom.synth.window_labels import CELL_PX
@@ -31,7 +32,9 @@ PRINT_PX: Final = (11.0, 27.0)
 CROP_CELLS: Final = (48, 128)
 """Cells of a crop, after it was enlarged or shrunk."""
 SIMILAR_CELLS: Final = 1
+"""Rows or columns by which pages of one batch may differ before they are laid on one shape."""
 TRIES: Final = 40
+"""Pages drawn for one batch, at most, and batches drawn until an answer fits its crop."""
 
 
 @dataclass(frozen=True)
@@ -84,17 +87,24 @@ def _windows(rng: Random, pages: Pages, mix: PageMix) -> tuple[ViewPlan, list[Vi
 def _window(rng: Random, page: Page, plan: ViewPlan) -> View:
     """A window around one question's answer, asked about all answers in it."""
     image, (width, height) = page.open(), plan.canvas_px
-    about = choose_evenly(rng, page.questions, 2)[1]
+    about = choose_evenly(rng, page.questions, 2)[1]  # the second of two is drawn by kind
     assert about.box_px_xyxy is not None
     x1, y1, x2, y2 = about.box_px_xyxy
     # A long answer is shown smaller, so that it fits.
     scale = min(rng.uniform(*PRINT_PX) / (y2 - y1), 0.95 * width / (x2 - x1))
     scale = min(scale, 0.95 * height / (y2 - y1))
+    # Print as high as the page itself must not call for a sheet many pages wide.
+    scale = max(scale, min(width / image.width, height / image.height))
     wide, high = width / scale, height / scale
     left = _start(rng, (x1, x2), wide, image.width)
     top = _start(rng, (y1, y2), high, image.height)
     region = (left, top, left + wide, top + high)
     inside = [own for q in page.questions if (own := _within(q, region, scale)) is not None]
+    if not inside:
+        raise DataError(
+            f"image {page.image!r}: the answer to {about.text!r} lies off the picture; "
+            "run qzoom data check --decode"
+        )
     shown = worn(rng, cut(image, region, plan.canvas_px))
     return View(shown, choose_evenly(rng, inside, plan.groups), [], [])
 
@@ -131,7 +141,7 @@ def _wholes(rng: Random, pages: Pages, mix: PageMix) -> tuple[ViewPlan, list[Vie
 
 
 def _zooms(rng: Random, pages: Pages, mix: PageMix) -> tuple[ViewPlan, list[View]]:
-    while True:
+    for _ in range(TRIES):
         plan, drawn = _alike(rng, pages, mix, COARSE_CELLS, 110, 3)
         rows, cols = view_hw_cells(plan.canvas_px, COARSE_CELLS)
         crop_hw = min(rows, rng.randint(2, 4)), min(cols, rng.randint(2, 6))
@@ -142,6 +152,9 @@ def _zooms(rng: Random, pages: Pages, mix: PageMix) -> tuple[ViewPlan, list[View
         if found := [view for view in views if view is not None]:
             look = "page_zoom"
             return ViewPlan(plan.canvas_px, COARSE_CELLS, len(found), 3, crop_hw, look=look), found
+    raise DataError(
+        f"no answer of {TRIES} batches of pages fits into a crop of 4x6 cells; set zoom to 0"
+    )
 
 
 def _zoom(

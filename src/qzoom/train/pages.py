@@ -74,14 +74,17 @@ class Pages:
 
         Raises:
             DataError: at a bad record.
-            ConfigError: when a source has no page to learn from.
+            ConfigError: when there is no source, or one has no page to learn from, a weight that
+                is not above 0, or answers that are no regular expression.
         """
+        if not sources:
+            raise ConfigError("no sources of documents are named; list records and images of some")
         self._pages: list[list[Page]] = []
         self._weights = [source.weight for source in sources]
         for source in sources:
             folder = ImageFolder(Path(source.images))
             records = read_records(Path(source.records))
-            wanted = re.compile(source.answers, re.DOTALL)
+            wanted = _pattern(source)
             pages = [
                 page for record in records if (page := _page(folder, record, wanted)) is not None
             ]
@@ -89,9 +92,7 @@ class Pages:
                 raise ConfigError(f"{source.records} has no training record with a boxed answer")
             self._pages.append(pages)
 
-    @cached_property
-    def count(self) -> int:
-        """Pages of all sources."""
+    def __len__(self) -> int:
         return sum(map(len, self._pages))
 
     def draw(self, rng: Random) -> Page:
@@ -138,6 +139,17 @@ def worn(rng: Random, image: Image.Image) -> Image.Image:
     if rng.random() < 0.25:
         image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 0.8)))
     return image
+
+
+def _pattern(source: PageSource) -> re.Pattern[str]:
+    if source.weight <= 0:
+        raise ConfigError(f"the weight of {source.records} is {source.weight:g}; give one above 0")
+    try:
+        return re.compile(source.answers, re.DOTALL)
+    except re.error as error:
+        raise ConfigError(
+            f"answers of {source.records}, {source.answers!r}, is no regular expression: {error}"
+        ) from None
 
 
 def _page(folder: ImageFolder, record: Record, wanted: re.Pattern[str]) -> Page | None:
