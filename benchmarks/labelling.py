@@ -80,7 +80,8 @@ def _prepare(folder: Path, questions: int, seed: int) -> None:
     world = folder / "world"
     # A scene has three questions, few have less.
     seeds = ["--seeds", f"labelling-{seed}"]
-    qzoom(["data", "synth", "--scenes", str(questions // 2), "--out", str(world), *seeds])
+    if qzoom(["data", "synth", "--scenes", str(questions // 2), "--out", str(world), *seeds]):
+        sys.exit("the questions cannot be drawn; see above")
     single = _single(read_records(world / "records.jsonl"))
     written = write_records(folder / "records.jsonl", islice(single, questions))
     assert written == questions, f"{written} questions were drawn, {questions} are needed"
