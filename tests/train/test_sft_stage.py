@@ -120,7 +120,7 @@ def test_exact_counts_whole_answers(folder: Path) -> None:
     assert before == {"exact_zoomed": 0.0, "exact_direct": 0.0}
     # With the first answer's tokens on top, one of four zoomed answers is exact.
     logits = torch.zeros_like(forced.logits_tv)
-    mine = forced.row_t == 0
+    mine = forced.prompt_t == 0
     logits[mine, forced.labels_t[mine]] = 1.0
     logits[~mine, (forced.labels_t[~mine] + 1)] = 1.0
     stage.forced = lambda _: dataclasses.replace(forced, logits_tv=logits)  # type: ignore[method-assign]

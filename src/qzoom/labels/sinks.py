@@ -29,7 +29,8 @@ def feature_norms(
     hidden = run.trunk(layer).float()
     device = hidden.device
     return [
-        hidden[b, cell_rows(layout).to(device)].norm(dim=-1) for b, layout in enumerate(layouts)
+        run.states_of(p, hidden)[cell_rows(layout).to(device)].norm(dim=-1)
+        for p, layout in enumerate(layouts)
     ]
 
 

@@ -31,12 +31,12 @@ from qzoom.zoom.model import ZoomModel
 class Forced:
     """What a teacher-forced batch predicts.
 
-    logits_tv: float32; labels_t: the tokens to learn; row_t: the prompt of each.
+    logits_tv: float32; labels_t: the tokens to learn; prompt_t: the prompt of each.
     """
 
     logits_tv: Tensor
     labels_t: Tensor
-    row_t: Tensor
+    prompt_t: Tensor
 
 
 class SftStage:
@@ -106,7 +106,7 @@ class SftStage:
         wrong = forced.logits_tv.detach().argmax(-1) != forced.labels_t
         zoomed = torch.as_tensor(batch["crop"]) >= 0
         misses = torch.zeros(len(zoomed), device=wrong.device)
-        exact = misses.index_add(0, forced.row_t, wrong.float()).cpu() == 0
+        exact = misses.index_add(0, forced.prompt_t, wrong.float()).cpu() == 0
         shares = {"zoomed": exact[zoomed], "direct": exact[~zoomed]}
         return loss, {f"exact_{look}": float(hit.float().mean()) for look, hit in shares.items()}
 
@@ -117,15 +117,14 @@ class SftStage:
         hidden_bnh = run.trunk(len(backbone.layers), recompute=self.recipe.recompute)
         lengths = torch.tensor([layout.length for layout in run.layouts])
         targets = torch.as_tensor(batch["targets"])
-        row_t = torch.arange(len(targets)).repeat_interleave(targets)
-        # Counted from each prompt's first target; the row before a token predicts it.
-        nth_t = torch.arange(len(row_t)) - (targets.cumsum(0) - targets)[row_t]
-        place_t = (lengths - targets)[row_t] + nth_t
+        prompt_t = torch.arange(len(targets)).repeat_interleave(targets)
+        # Counted from each prompt's first target; the slot before a token predicts it.
+        nth_t = torch.arange(len(prompt_t)) - (targets.cumsum(0) - targets)[prompt_t]
+        slot_t = (lengths - targets)[prompt_t] + nth_t
         labels = [lay.input_ids[-n:] for lay, n in zip(run.layouts, targets.tolist(), strict=True)]
-        device = hidden_bnh.device
-        row_t, place_t = row_t.to(device), place_t.to(device)
-        logits_tv = backbone.logits(hidden_bnh[row_t, place_t - 1])
-        return Forced(logits_tv, torch.cat(labels).to(device), row_t)
+        logits_tv = backbone.logits(run.states_at(prompt_t, slot_t - 1, hidden_bnh))
+        device = logits_tv.device
+        return Forced(logits_tv, torch.cat(labels).to(device), prompt_t.to(device))
 
     def _prompt(self, sample: SftSample, looks: Looks) -> TaughtPrompt:
         pipeline = self._pipelines[sample.cells]

@@ -1,6 +1,6 @@
 """Prompts run to the tap and no further: trunk layers 1..B without gradients, then a branch.
 
-Shapes: B batch, N rows (padded on the right), H hidden size, C source cells of one prompt.
+Shapes: P prompts in B rows of N slots, H hidden size, C source cells of one prompt.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ def tap_states(
     return TapStates(run, run.trunk(parts.split).detach())
 
 
-def gate_logits(tap: TapStates, asking_b: Sequence[int]) -> Tensor:
-    """Refine logits before the sigmoid, float32 of shape `(B,)` (eq. 3).
+def gate_logits(tap: TapStates, asking_p: Sequence[int]) -> Tensor:
+    """Refine logits before the sigmoid, float32 of shape `(P,)` (eq. 3).
 
     Args:
-        asking_b: per prompt, the row that asks: the last one before the answer.
+        asking_p: per prompt, the slot that asks: the last one before the answer.
 
     Raises:
         ConfigError: When the model has no gate.
@@ -56,31 +56,29 @@ def gate_logits(tap: TapStates, asking_b: Sequence[int]) -> Tensor:
     if gate is None:
         raise ConfigError("the model has no gate branch to train; set enable_high_res")
     hidden = tap.run.through(gate.layers, tap.hidden_bnh)
-    batch = torch.arange(len(asking_b), device=hidden.device)
-    logits: Tensor = gate.head(hidden[batch, torch.as_tensor(asking_b, device=hidden.device)])
+    prompt_p, slot_p = torch.arange(len(asking_p)), torch.as_tensor(asking_p)
+    logits: Tensor = gate.head(tap.run.states_at(prompt_p, slot_p, hidden))
     return logits[:, 0].float()
 
 
-def region_map_logits(tap: TapStates, asking_br: Sequence[Sequence[int]]) -> list[list[Tensor]]:
-    """Raw maps of shape `(C,)`, one for each asking row of each prompt (eq. 5, 13, 14).
+def region_map_logits(tap: TapStates, asking_pr: Sequence[Sequence[int]]) -> list[list[Tensor]]:
+    """Raw maps of shape `(C,)`, one for each asking slot of each prompt (eq. 5, 13, 14).
 
     Args:
-        asking_br: per prompt, the rows that ask; several where a prompt holds several turns.
+        asking_pr: per prompt, the slots that ask; several where a prompt holds several turns.
     """
-    region = _add_on(tap).region
-    hidden = tap.run.through(region.layers, tap.hidden_bnh)
-    cos, sin = tap.run.rotary
+    final = _add_on(tap).region.final
+    hidden = tap.run.through(_add_on(tap).region.layers, tap.hidden_bnh)
     found = []
-    for b, (layout, asking) in enumerate(zip(tap.run.layouts, asking_br, strict=True)):
-        cells, turn = cell_rows(layout), slice(b, b + 1)
-        at_cells, at_first = (cos[turn, cells], sin[turn, cells]), (cos[turn, :1], sin[turn, :1])
-        keys = region_keys(
-            region.final, hidden[b, cells], at_cells, hidden[b, 0], at_first, rule="none"
-        )
+    for p, (layout, asking) in enumerate(zip(tap.run.layouts, asking_pr, strict=True)):
+        states_nh, (cos, sin) = tap.run.states_of(p, hidden), tap.run.rotary_of(p)
+        cells = cell_rows(layout).to(states_nh.device)
+        at_cells, at_first = (cos[:, cells], sin[:, cells]), (cos[:, :1], sin[:, :1])
+        keys = region_keys(final, states_nh[cells], at_cells, states_nh[0], at_first, rule="none")
         maps = []
         for row in asking:
-            at_row = (cos[turn, row : row + 1], sin[turn, row : row + 1])
-            maps.append(region_logits(region.final, hidden[b, row], at_row, keys))
+            at_row = (cos[:, row : row + 1], sin[:, row : row + 1])
+            maps.append(region_logits(final, states_nh[row], at_row, keys))
         found.append(maps)
     return found
 

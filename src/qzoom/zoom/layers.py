@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from qzoom.backbones.base import Backbone, Rotary
 from qzoom.zoom.cache import KVStore
+from qzoom.zoom.placement import Place, segments
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,29 @@ def attention_mask(
     mask = seen[None, None]
     if valid_bs is not None:
         mask = mask & valid_bs[:, None, None, :]
+    return _for_kernel(backbone, mask)
+
+
+def whole_prompts_mask(backbone: Backbone, places: Sequence[Place]) -> Tensor | None:
+    """Mask under which whole prompts see themselves alone, those that share a row too.
+
+    None where the kernel's own causal rule is the same: padding to the right is never seen.
+    """
+    packed = any(place.start for place in places)
+    if not packed and backbone.attn_implementation == "sdpa":
+        return None
+    segment_bn = segments(places).to(backbone.device)
+    same = segment_bn[:, None, :, None] == segment_bn[:, None, None, :]
+    return _for_kernel(backbone, same.tril())
+
+
+def _for_kernel(backbone: Backbone, seen: Tensor) -> Tensor:
+    """What may be seen, in the form that the attention kernel takes."""
     if backbone.attn_implementation == "sdpa":
-        return mask
+        return seen
     lowest = torch.finfo(backbone.dtype).min
-    return torch.zeros(mask.shape, dtype=backbone.dtype, device=mask.device).masked_fill(
-        ~mask, lowest
+    return torch.zeros(seen.shape, dtype=backbone.dtype, device=seen.device).masked_fill(
+        ~seen, lowest
     )
 
 

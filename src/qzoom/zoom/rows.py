@@ -26,17 +26,35 @@ def rows_of(
         features: per prompt, the encoded images whose cells lie in the rows, in order.
         starts: per prompt, the first row wanted.
     """
-    device = backbone.device
     tails = [layout.input_ids[start:] for layout, start in zip(layouts, starts, strict=True)]
-    places = [lay.position_ids[:, s:].T.float() for lay, s in zip(layouts, starts, strict=True)]
-    ids_bn = pad_sequence(tails, batch_first=True)
-    valid_bn = _validity([len(tail) for tail in tails])
-    position_ids = pad_sequence(places, batch_first=True).permute(2, 0, 1).to(device)
+    places = [layout.position_ids[:, s:] for layout, s in zip(layouts, starts, strict=True)]
+    images = [image for row in features for image in row]
+    return rows_from(backbone, tails, places, images, image_token_id)
+
+
+def rows_from(
+    backbone: Backbone,
+    ids: Sequence[Tensor],
+    position_ids: Sequence[Tensor],
+    images: Sequence[VisionFeatures],
+    image_token_id: int,
+) -> Rows:
+    """Rows padded on the right to one length.
+
+    Args:
+        ids: per row of the batch, of shape `(n,)`.
+        position_ids: likewise, of shape `(3, n)`.
+        images: what the image tokens stand for, in order.
+    """
+    device = backbone.device
+    ids_bn = pad_sequence(list(ids), batch_first=True)
+    valid_bn = _validity([len(row) for row in ids])
+    laid = pad_sequence([row.T.float() for row in position_ids], batch_first=True)
+    position_ids_3bn = laid.permute(2, 0, 1).to(device)
     hidden_bnh = backbone.embed(ids_bn.to(device))
     on_device = None if valid_bn is None else valid_bn.to(device)
-    images = [image for row in features for image in row]
     if not images:
-        return Rows(hidden_bnh, position_ids, valid_bn=on_device)
+        return Rows(hidden_bnh, position_ids_3bn, valid_bn=on_device)
     visual_bn = ids_bn == image_token_id
     if valid_bn is not None:
         visual_bn &= valid_bn
@@ -45,7 +63,7 @@ def rows_of(
     hidden_bnh = hidden_bnh.masked_scatter(visual_bn[..., None], cells_ch)
     levels = zip(*(image.deepstack_ch for image in images), strict=True)
     deepstack = tuple(torch.cat(level) for level in levels)
-    return Rows(hidden_bnh, position_ids, visual_bn, deepstack, on_device)
+    return Rows(hidden_bnh, position_ids_3bn, visual_bn, deepstack, on_device)
 
 
 def _validity(lengths: list[int]) -> Tensor | None:

@@ -1,6 +1,9 @@
 """Whole prompts through trunk layers without a cache: the pass of labelling and training.
 
-Shapes: B batch, N rows (padded on the right), H hidden size, A query heads, D head size.
+Prompts share rows where that leaves less padding; each sees itself alone, at its own positions.
+
+Shapes: B rows of the batch, N slots of one (padded on the right), n slots of one prompt, H hidden
+size, A query heads, D head size.
 """
 
 from __future__ import annotations
@@ -14,10 +17,11 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from qzoom.backbones.base import Rotary, VisionFeatures, rotate
-from qzoom.zoom.layers import Rows, attention_mask
+from qzoom.zoom.layers import Rows, whole_prompts_mask
 from qzoom.zoom.parts import ModelParts
+from qzoom.zoom.placement import Place, fitted, rows_in
 from qzoom.zoom.prompt import PromptLayout
-from qzoom.zoom.rows import rows_of
+from qzoom.zoom.rows import rows_from
 
 Visit = Callable[[int, Tensor], None]
 """Called with a layer's index and the states that enter it."""
@@ -25,10 +29,14 @@ Visit = Callable[[int, Tensor], None]
 
 @dataclass(frozen=True)
 class UncachedRun:
-    """Input rows of a batch, with the rotary tables and the mask that every layer gets."""
+    """Input rows of a batch, with the rotary tables and the mask that every layer gets.
+
+    places: where each prompt of `layouts` lies.
+    """
 
     parts: ModelParts
     layouts: Sequence[PromptLayout]
+    places: Sequence[Place]
     rows: Rows
     rotary: Rotary
     mask: Tensor | None
@@ -39,17 +47,50 @@ class UncachedRun:
         parts: ModelParts,
         layouts: Sequence[PromptLayout],
         features: Sequence[Sequence[VisionFeatures]],
+        places: Sequence[Place] | None = None,
     ) -> UncachedRun:
-        """Lay prompts of any lengths side by side.
+        """Lay prompts of any lengths beside and after each other.
 
         Args:
             features: per prompt, its encoded images in order.
+            places: where each lies; None packs them into as few rows as the longest allows.
         """
         backbone = parts.backbone
-        rows = rows_of(backbone, layouts, features, [0] * len(layouts), parts.ids.image)
-        count = rows.hidden_bnh.shape[1]
-        mask = attention_mask(backbone, count, count, rows.valid_bn)
-        return cls(parts, layouts, rows, backbone.rotary(rows.position_ids), mask)
+        if places is None:
+            places = fitted([layout.length for layout in layouts])
+        together = rows_in(places)
+        rows = rows_from(
+            backbone,
+            [torch.cat([layouts[p].input_ids for p in row]) for row in together],
+            [torch.cat([layouts[p].position_ids.float() for p in row], 1) for row in together],
+            [image for row in together for p in row for image in features[p]],
+            parts.ids.image,
+        )
+        mask = whole_prompts_mask(backbone, places)
+        return cls(parts, layouts, places, rows, backbone.rotary(rows.position_ids), mask)
+
+    def states_of(self, p: int, hidden_bnh: Tensor) -> Tensor:
+        """One prompt's own states, of shape `(n, H)`."""
+        place = self.places[p]
+        return hidden_bnh[place.row, place.start : place.end]
+
+    def states_at(self, prompt_t: Tensor, slot_t: Tensor, hidden_bnh: Tensor) -> Tensor:
+        """States of some slots, of shape `(T, H)`.
+
+        Args:
+            prompt_t: the prompt of each, of shape `(T,)`, on any device; slot_t: its slot there.
+        """
+        row_t = torch.tensor([place.row for place in self.places])[prompt_t]
+        start_t = torch.tensor([place.start for place in self.places])[prompt_t]
+        device = hidden_bnh.device
+        return hidden_bnh[row_t.to(device), (start_t + slot_t).to(device)]
+
+    def rotary_of(self, p: int) -> Rotary:
+        """One prompt's own rotary tables, of shape `(1, n, D)`."""
+        place = self.places[p]
+        cos, sin = self.rotary
+        turn, span = slice(place.row, place.row + 1), slice(place.start, place.end)
+        return cos[turn, span], sin[turn, span]
 
     def trunk(self, layers: int, visit: Visit | None = None, *, recompute: bool = False) -> Tensor:
         """States of shape `(B, N, H)` that leave the first `layers` trunk layers.
@@ -86,7 +127,7 @@ class UncachedRun:
         return hidden_bnh
 
     def attention_of(
-        self, layer: nn.Module, hidden_bnh: Tensor, b: int, asking: Tensor, heads: Sequence[int]
+        self, layer: nn.Module, hidden_bnh: Tensor, p: int, asking: Tensor, heads: Sequence[int]
     ) -> Tensor:
         """Attention weights of some rows and heads of one prompt, float32 `(heads, rows, n)`.
 
@@ -94,15 +135,16 @@ class UncachedRun:
 
         Args:
             hidden_bnh: states that enter the layer.
-            b: the prompt; its own `n` rows are the keys.
-            asking: rows whose attention is wanted, of shape `(rows,)`.
+            p: the prompt; its own `n` slots are the keys.
+            asking: slots whose attention is wanted, of shape `(rows,)`.
         """
         attn: Any = layer.self_attn
-        count = self.layouts[b].length
-        normed = layer.input_layernorm(hidden_bnh[b, :count])  # type: ignore[operator]
+        states_nh = self.states_of(p, hidden_bnh)
+        count = len(states_nh)
+        normed = layer.input_layernorm(states_nh)  # type: ignore[operator]
         queries = _heads(attn, "q", normed[asking])
         keys = _heads(attn, "k", normed)
-        cos, sin = (table[b : b + 1, :count] for table in self.rotary)
+        cos, sin = self.rotary_of(p)
         queries = rotate(queries, (cos[:, asking], sin[:, asking]))[0]
         keys = rotate(keys, (cos, sin))[0]
         shared = queries.shape[0] // keys.shape[0]
