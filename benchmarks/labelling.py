@@ -26,11 +26,10 @@ if not __package__:
     sys.path.insert(0, str(root))
     sys.path.insert(0, str(root / "src"))
 
-from benchmarks.machine import machine
-
 from qzoom.cli import main as qzoom
 from qzoom.data.jsonl import read_records, write_records
 from qzoom.data.records import Record
+from qzoom.eval.machine import machine
 
 HEADS = {"textual": {"2": [0, 1], "3": [0, 1]}, "natural": {"2": [0, 1], "3": [0, 1]}}
 """Of the embedded model: those that are told where the answer is in its pre-training."""

@@ -20,12 +20,12 @@ if not __package__:
     sys.path.insert(0, str(root))
     sys.path.insert(0, str(root / "src"))
 
-from benchmarks.machine import machine
 from benchmarks.subject import SIZES, build
 from benchmarks.timing import CLOCKS, Comparison, in_turns
 from torch import Tensor
 
 from qzoom.backbones.base import VisionFeatures
+from qzoom.eval.machine import machine
 from qzoom.train.tap_pass import TapStates, gate_logits
 from qzoom.zoom.chat import dialogue_ids
 from qzoom.zoom.parts import ModelParts

@@ -21,9 +21,10 @@ if not __package__:
     sys.path.insert(0, str(root / "src"))
 
 from benchmarks.contests import Contest
-from benchmarks.machine import machine
 from benchmarks.subject import SIZES, Subject, build
 from benchmarks.timing import CLOCKS, Comparison
+
+from qzoom.eval.machine import machine
 
 CONTESTS = ("direct", "zoomed", "session")
 

@@ -22,7 +22,6 @@ if not __package__:
     sys.path.insert(0, str(root))
     sys.path.insert(0, str(root / "src"))
 
-from benchmarks.machine import machine
 from benchmarks.subject import SIZES, Subject, build
 from benchmarks.timing import CLOCKS, Comparison, in_turns
 from benchmarks.training_steps import (
@@ -34,6 +33,8 @@ from benchmarks.training_steps import (
     region_stage,
     region_step,
 )
+
+from qzoom.eval.machine import machine
 
 TARGET = 0.7
 PLAIN = {"whole model": False, "tower frozen": True}

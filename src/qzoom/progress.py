@@ -45,3 +45,18 @@ def time_left(seconds: float) -> str:
     """A stretch of time in minutes, or in hours and minutes."""
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+class Pulse:
+    """Lines about a run of unknown length, at most one every `every_s` seconds."""
+
+    def __init__(self, name: str, say: Say, *, every_s: float = 10.0) -> None:
+        self._name, self._say, self._every_s = name, say, every_s
+        self._last = time.monotonic()
+
+    def update(self, done: int) -> None:
+        """Count; `done` includes what earlier runs did."""
+        now = time.monotonic()
+        if now - self._last >= self._every_s:
+            self._last = now
+            self._say(f"{self._name}: {done} done")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from qzoom.cli.arguments import positive_int
 from qzoom.cli.evaluate_records import add_records
+from qzoom.cli.evaluate_run import add_run
 from qzoom.cli.evaluation import add_model_options, described, load_model, write_report
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def add_parser(verbs: argparse._SubParsersAction[Parser]) -> None:
     kinds = parser.add_subparsers(title="on what", metavar="WHAT", dest="what", required=True)
     _add_world(kinds)
     add_records(kinds)
+    add_run(kinds)
 
 
 def _add_world(kinds: argparse._SubParsersAction[Parser]) -> None:

@@ -10,6 +10,9 @@ from typing import Any
 import torch
 import transformers
 
+from qzoom import __version__
+from qzoom.zoom.model import ZoomModel
+
 
 def machine(device: str = "cpu") -> dict[str, Any]:
     """Device, hardware, threads of torch and versions."""
@@ -23,9 +26,21 @@ def machine(device: str = "cpu") -> dict[str, Any]:
     }
 
 
+def run_of(model: ZoomModel, seed: int) -> dict[str, Any]:
+    """What result rows say about the run: versions, hardware, type, kernel, batch and seed."""
+    return {
+        "qzoom": __version__,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "attention": model.parts.backbone.attn_implementation,
+        "batch": 1,
+        "seed": seed,
+        **machine(str(model.device)),
+    }
+
+
 def _hardware(device: str) -> str:
     if device.startswith("cuda"):
-        return torch.cuda.get_device_name(device)
+        return str(torch.cuda.get_device_name(device))
     cores = os.cpu_count()
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Benchmarks: their files, prompts and metrics, one file each."""

@@ -1,0 +1,1 @@
+"""Ways of answering that an evaluation compares: qzoom's own, and its rivals, one file each."""

@@ -1,0 +1,51 @@
+"""Methods by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Final
+
+from qzoom.errors import ConfigError
+from qzoom.eval.methods.base import Method
+from qzoom.eval.methods.own import ZOOMS, OwnMethod
+from qzoom.zoom.model import ZoomModel
+
+RIVALS: Final[dict[str, str]] = {}
+"""Module of each rival, below `qzoom.eval.rivals`; it holds `build(model, options)`."""
+
+
+@dataclass(frozen=True)
+class MethodOptions:
+    """What a caller may set; a method takes what it knows.
+
+    extra: settings that one method alone has, by name.
+    """
+
+    gate_threshold: float | None = None
+    roi_threshold: float | None = None
+    seed: int = 0
+    extra: Mapping[str, Any] | None = None
+
+
+def method_of(name: str, model: ZoomModel, options: MethodOptions | None = None) -> Method:
+    """The method of that name over a model, whose budget is the method's.
+
+    Raises:
+        ConfigError: when there is none, or the model cannot do it.
+    """
+    options = options or MethodOptions()
+    if name in ZOOMS:
+        if name != "direct" and not model.config.enabled:
+            raise ConfigError(f"{model.name} is a plain backbone; {name} needs zoom branches")
+        return OwnMethod(name, model, options.gate_threshold, options.roi_threshold)
+    if name not in RIVALS:
+        raise ConfigError(f"no method is called {name!r}; known: {', '.join(names())}")
+    found: Method = import_module(f"qzoom.eval.rivals.{RIVALS[name]}").build(model, options)
+    return found
+
+
+def names() -> list[str]:
+    """All that can be asked for."""
+    return [*ZOOMS, *sorted(RIVALS)]

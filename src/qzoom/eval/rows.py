@@ -1,0 +1,110 @@
+"""Result rows: one JSON object per answer, enough to score it again and to do it again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from qzoom.errors import DataError
+from qzoom.eval.benchmarks.base import Scored
+from qzoom.eval.methods.base import Told
+from qzoom.eval.samples import Sample
+from qzoom.labels.jsonl import read_rows
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """One answer.
+
+    prompt_sha256, images_sha256: what was asked, and of what.
+    gold: what a metric needs, as `Sample.gold` gives it.
+    score: under `scoring`; None where the benchmark leaves the sample out.
+    settings: of the method; run: versions, hardware, type, attention kernel, batch, seed.
+    seconds: by part; "decode" is that of the pictures, "total" everything else.
+    """
+
+    benchmark: str
+    sample: str
+    image_key: str
+    method: str
+    scoring: str
+    score: float | None
+    prediction: str
+    prompt_sha256: str
+    images_sha256: list[str]
+    gold: Mapping[str, Any]
+    zoomed: bool
+    gate_probability: float | None
+    boxes_px_xyxy: list[list[float]]
+    source_tokens: int
+    roi_tokens: int
+    prompt_tokens: int
+    new_tokens: int
+    max_new_tokens: int
+    prefills: int
+    seconds: Mapping[str, float]
+    settings: Mapping[str, Any]
+    run: Mapping[str, Any]
+    schema: int = SCHEMA
+
+    def scored(self) -> Scored:
+        """As a benchmark's metric takes it."""
+        sample = Sample.from_gold(self.sample, self.image_key, self.gold)
+        return Scored(sample, self.prediction, self.score)
+
+    def to_json(self) -> dict[str, Any]:
+        """As a line of a file."""
+        return asdict(self)
+
+
+def row_of(
+    sample: Sample,
+    told: Told,
+    *,
+    prompt: str,
+    images_sha256: list[str],
+    decode_s: float,
+    **named: Any,
+) -> ResultRow:
+    """A row from what was asked and told; `named` are the fields that neither holds."""
+    return ResultRow(
+        sample=sample.id,
+        image_key=sample.image_key,
+        prediction=told.text,
+        prompt_sha256=hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest(),
+        images_sha256=images_sha256,
+        gold=sample.gold(),
+        zoomed=told.zoomed,
+        gate_probability=told.gate_probability,
+        boxes_px_xyxy=[list(box) for box in told.boxes_px_xyxy],
+        source_tokens=told.source_tokens,
+        roi_tokens=told.roi_tokens,
+        prompt_tokens=told.prompt_tokens,
+        new_tokens=told.new_tokens,
+        prefills=told.prefills,
+        seconds={"decode": decode_s, **told.seconds},
+        **named,
+    )
+
+
+def read_results(path: Path) -> Iterator[ResultRow]:
+    """Rows of a file, one at a time; a cut-off last line is left out.
+
+    Raises:
+        LabelError: when the file is missing or a line is no JSON object.
+        DataError: when a row is of another kind or schema.
+    """
+    for _, found in read_rows(path):
+        if found.get("schema") != SCHEMA:
+            raise DataError(
+                f"{path}: a row has schema {found.get('schema')!r}, this qzoom reads {SCHEMA}"
+            )
+        try:
+            yield ResultRow(**found)
+        except TypeError as error:
+            raise DataError(f"{path}: a row is no result of 'qzoom eval run': {error}") from None
