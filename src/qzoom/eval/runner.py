@@ -73,7 +73,7 @@ def run_benchmark(
         "scoring": plan.scoring,
         "reuse": plan.reuse,
     }
-    asked |= benchmark.settings | {name: run[name] for name in SAME if name in run}
+    asked |= dict(benchmark.settings) | {name: run[name] for name in SAME if name in run}
     same_settings(out, asked | {"method": method.name, **method.settings()})
     report = RunReport()
     with JsonlLog(out, sync_every=1) as log:
