@@ -8,7 +8,15 @@ from typing import Final
 from qzoom.errors import ConfigError
 from qzoom.eval.benchmarks.base import Benchmark
 
-MODULES: Final[dict[str, str]] = {}
+MODULES: Final[dict[str, str]] = {
+    "hrbench4k": "hrbench",
+    "hrbench8k": "hrbench",
+    "mme": "mme",
+    "mmerealworld_lite": "mmerealworld",
+    "mmstar": "mmstar",
+    "pope": "pope",
+    "vstar": "vstar",
+}
 """Module of each benchmark that is read from files; its `BENCHMARKS` holds it by name."""
 
 

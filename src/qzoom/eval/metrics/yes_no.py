@@ -1,0 +1,64 @@
+"""What a reply to a yes-or-no question says; None where neither."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Literal
+
+YesNo = Literal["yes", "no"]
+
+_STATED: Final = re.compile(r"(?:(?:the |my )?(?:correct )?answer(?: is)?\s*:?\s*)?(yes|no)\b")
+_DIGITS_AROUND_COMMA: Final = re.compile(r"\d,\d")
+_PERIOD: Final = re.compile(r"\.(?!\d)")
+_PUNCTUATION: Final = ';/[]"{}()=+\\_-><@`,?!'
+_MAX_PERIODS: Final = 32
+
+
+def stated(reply: str) -> YesNo | None:
+    """The word that the reply begins with, if the other one does not follow: "No." is no."""
+    said = reply.casefold().lstrip(" \t\r\n*_`\"'([")
+    if (found := _STATED.match(said)) is None:
+        return None
+    one: YesNo = "yes" if found[1] == "yes" else "no"
+    other = "no" if one == "yes" else "yes"
+    return None if re.search(rf"\b{other}\b", said[found.end() :]) else one
+
+
+def exactly(reply: str) -> YesNo | None:
+    """lmms-eval's POPE: the whole reply, case aside; "Yes." is neither."""
+    return _either(reply.lower().strip())
+
+
+def at_start(reply: str) -> YesNo | None:
+    """lmms-eval's MME: periods aside, y or n, or a word within the first four characters.
+
+    "Not sure" is no.
+    """
+    said = reply.lower().strip().replace(".", "")
+    if len(said) == 1:
+        return "yes" if said == "y" else "no" if said == "n" else None
+    return "yes" if "yes" in said[:4] else "no" if "no" in said[:4] else None
+
+
+def among_words(reply: str) -> YesNo | None:
+    """VLMEvalKit: the one that is among the words when its punctuation is gone.
+
+    "Yes: it is" is neither, for it keeps colons.
+    """
+    words = _without_punctuation(reply.lower()).split()
+    return _either(" ".join(sorted({"yes", "no"} & set(words))))
+
+
+def _either(said: str) -> YesNo | None:
+    return "yes" if said == "yes" else "no" if said == "no" else None
+
+
+def _without_punctuation(text: str) -> str:
+    """A mark goes where it stands beside a space or a number has a comma, else a space comes."""
+    has_number = _DIGITS_AROUND_COMMA.search(text) is not None
+    cleaned = text
+    for mark in _PUNCTUATION:
+        beside_space = f"{mark} " in text or f" {mark}" in text
+        cleaned = cleaned.replace(mark, "" if has_number or beside_space else " ")
+    # Its regular-expression flag was passed as a count.
+    return _PERIOD.sub("", cleaned, count=_MAX_PERIODS)
