@@ -8,7 +8,13 @@ from typing import Final
 from qzoom.errors import ConfigError
 from qzoom.eval.benchmarks.base import Benchmark
 
-MODULES: Final[dict[str, str]] = {}
+MODULES: Final[dict[str, str]] = {
+    "chartqa": "chartqa",
+    "docvqa": "docvqa",
+    "infovqa": "docvqa",
+    "ocrbench": "ocrbench",
+    "textvqa": "textvqa",
+}
 """Module of each benchmark that is read from files; its `BENCHMARKS` holds it by name."""
 
 
