@@ -26,6 +26,19 @@ def text_of(value: object, name: str) -> str:
     return name_of(value, name)
 
 
+def texts_of(value: object, name: str) -> tuple[str, ...]:
+    """Texts of a list, not all of them blank, or the only text."""
+    if not isinstance(value, list):
+        return (text_of(value, name),)
+    found = tuple(
+        each if isinstance(each, str) and not each.strip() else text_of(each, f"{name}[{place}]")
+        for place, each in enumerate(value)
+    )
+    if not any(text.strip() for text in found):
+        raise DataError(f"{name} holds no text, got {fields.shown(value)}")
+    return found
+
+
 def written_list(text: str) -> Any:
     """The list that a text writes as Python does, or the text."""
     if not text.lstrip().startswith("[") or len(text) > _MAX_LIST_CHARS:
@@ -59,12 +72,28 @@ def image_of(
         value = image_at(value)
     if value.startswith("data:"):
         return _decoded(value.partition(",")[2], name)
-    return _below(folder, value, name) if "." in value else _decoded(value, name)
+    return below(folder, value, name) if "." in value else _decoded(value, name)
 
 
 def image_key(image: bytes | Path) -> str:
     """A name that questions of one picture share: the hash of its bytes, or its path."""
     return str(image) if isinstance(image, Path) else image_sha256(image)[:16]
+
+
+def below(folder: Path, path: str, name: str) -> Path:
+    """A relative path below a folder.
+
+    Raises:
+        DataError: when it leads out of the folder, by a symlink or otherwise.
+    """
+    found = folder / relative_path(path, name)
+    try:
+        real = found.resolve()
+    except (OSError, RuntimeError, ValueError):  # a loop of symlinks
+        raise DataError(f"{name} {fields.shown(path)} is no file") from None
+    if not real.is_relative_to(_root(folder)):
+        raise DataError(f"{name} {fields.shown(path)} leads out of {folder} by a symlink")
+    return found
 
 
 def _decoded(text: str, name: str) -> bytes:
@@ -74,17 +103,6 @@ def _decoded(text: str, name: str) -> bytes:
         raise DataError(f"{name} is not base64: {fields.shown(text)}") from None
     if not found:
         raise DataError(f"{name} is empty")
-    return found
-
-
-def _below(folder: Path, path: str, name: str) -> Path:
-    found = folder / relative_path(path, name)
-    try:
-        real = found.resolve()
-    except (OSError, RuntimeError, ValueError):  # a loop of symlinks
-        raise DataError(f"{name} {fields.shown(path)} is no file") from None
-    if not real.is_relative_to(_root(folder)):
-        raise DataError(f"{name} {fields.shown(path)} leads out of {folder} by a symlink")
     return found
 
 

@@ -17,9 +17,9 @@ def files_of(
 ) -> list[Path]:
     """A file as it is; of a folder those of a benchmark, in sorted order.
 
-    Tables lie in the folder itself or in one named as the configuration, and a split's begin with
-    its name ("validation-00000-of-00006.parquet") or lie in a folder named so. Other kinds lie in
-    the folder itself.
+    Tables lie in the folder itself or in one named as the configuration. Names of a split's files
+    begin with it ("validation-00000-of-00006.parquet", "test_human.json"), or that of their folder
+    is it. Other kinds lie in the folder itself.
 
     Args:
         stem: name, without its ending, of a file that is taken although it is of no such split;
@@ -53,7 +53,11 @@ def _fits(relative: Path, config: str | None, split: str | None, stem: str | Non
     if relative.suffix not in SUFFIXES and folders:
         return False
     in_config = config is None or not folders or folders[-1] == config
-    named = split is None or relative.stem == split or relative.stem.startswith(f"{split}-")
+    named = (
+        split is None
+        or relative.stem == split
+        or relative.stem.startswith((f"{split}-", f"{split}_"))
+    )
     return _is_named(relative, stem) or (in_config and (in_split or named))
 
 

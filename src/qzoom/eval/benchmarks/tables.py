@@ -23,15 +23,15 @@ class TableRow:
     """A row and where it is; every method raises a DataError that names file and row.
 
     place: file and row, for messages; index: of the row in its file, from 0.
+    path: of the file; paths in cells are relative to its folder.
     fields: cells by column.
-    folder: paths in cells are relative to it.
     image_at: of a TSV, the image cell of the row with an index; None elsewhere.
     """
 
     place: str
     index: int
+    path: Path
     fields: Mapping[str, Any]
-    folder: Path
     image_at: Callable[[str], str] | None = None
 
     def text(self, name: str) -> str:
@@ -47,15 +47,15 @@ class TableRow:
         return self.text(name)
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """The texts of a list, or the only one; a TSV writes lists as Python does."""
+        """The texts of a list, or the only one; a TSV writes lists as Python does.
+
+        Of a list some may be blank, but not all.
+        """
         with self.placed():
             value = self._cell(name)
             if isinstance(value, str) and self.image_at is not None:
                 value = cells.written_list(value)
-            if value == []:
-                raise DataError(f"{name} is an empty list")
-            found = value if isinstance(value, list) else [value]
-            return tuple(cells.text_of(each, name) for each in found)
+            return cells.texts_of(value, name)
 
     def image(self, name: str = "image") -> bytes | Path:
         """Encoded bytes, or the path of a picture below the file's folder.
@@ -64,7 +64,13 @@ class TableRow:
         a TSV the index of the row that has the picture.
         """
         with self.placed():
-            return cells.image_of(self._cell(name), name, self.folder, self.image_at)
+            return cells.image_of(self._cell(name), name, self.path.parent, self.image_at)
+
+    def file(self, *names: str) -> Path:
+        """The first of some paths below the file's folder that is there, or the last."""
+        with self.placed():
+            found = [cells.below(self.path.parent, name, "image") for name in names]
+        return next((path for path in found if path.is_file()), found[-1])
 
     @contextmanager
     def placed(self) -> Iterator[None]:
@@ -103,22 +109,22 @@ def rows_at(
 def _rows(path: Path) -> Iterator[TableRow]:
     if path.suffix in SUFFIXES:
         for index, row in enumerate(table_cells(path)):
-            yield TableRow(f"{path}[{index}]", index, row, path.parent)
+            yield TableRow(f"{path}[{index}]", index, path, row)
     elif path.suffix == ".tsv":
         table = TsvFile(path)
         for index, (line, row) in enumerate(table.rows()):
-            yield TableRow(f"{path}:{line}", index, row, path.parent, table.image_at)
+            yield TableRow(f"{path}:{line}", index, path, row, table.image_at)
     elif path.suffix == ".jsonl":
         for index, (line, item) in enumerate(scan_objects(path)):
             if isinstance(item, DataError):
                 raise item
-            yield TableRow(f"{path}:{line}", index, item, path.parent)
+            yield TableRow(f"{path}:{line}", index, path, item)
     elif path.suffix == ".json":
         for index, item in scan_array(path, _array_key(path)):
             place = f"{path}[{index}]"
             if not isinstance(item, dict):
                 raise DataError(f"{place}: the row must be a JSON object, got {fields.shown(item)}")
-            yield TableRow(place, index, item, path.parent)
+            yield TableRow(place, index, path, item)
     else:
         raise DataError(f"{path} is no .parquet, .arrow, .tsv, .jsonl or .json file")
 

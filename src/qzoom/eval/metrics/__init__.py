@@ -1,1 +1,1 @@
-"""What a reply is worth: as the harnesses say, their traps included, and as one would expect."""
+"""Metrics of benchmarks, as each harness computes them and as one would expect, one file each."""
