@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from qzoom.eval.benchmarks.answering import SHORT_ANSWER
 from qzoom.eval.benchmarks.base import Benchmark, Scored, by_category
 from qzoom.eval.benchmarks.cells import image_key
 from qzoom.eval.benchmarks.tables import TableRow, rows_at
-from qzoom.eval.benchmarks.yes_no import WORD_INSTRUCTION, right_answer, scored_by
+from qzoom.eval.benchmarks.yes_no import right_answer, scored_by
 from qzoom.eval.metrics.yes_no import among_words, at_start, stated
 from qzoom.eval.samples import Sample, Scoring
 
@@ -54,7 +55,7 @@ def _sample(row: TableRow, asked: Counter[str]) -> Sample:
 def _prompt(sample: Sample, scoring: Scoring) -> str:
     if scoring == "vlmevalkit":
         return sample.question
-    return sample.question.strip().replace(" Please answer yes or no.", "") + WORD_INSTRUCTION
+    return sample.question.strip().replace(" Please answer yes or no.", "") + SHORT_ANSWER
 
 
 def _summarize(scored: Sequence[Scored], scoring: Scoring) -> dict[str, float]:

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from qzoom.eval.benchmarks.answering import SHORT_ANSWER
 from qzoom.eval.benchmarks.base import Benchmark, Scored, mean_score
 from qzoom.eval.benchmarks.cells import image_key
 from qzoom.eval.benchmarks.tables import TableRow, rows_at
-from qzoom.eval.benchmarks.yes_no import WORD_INSTRUCTION, Finder, right_answer, scored_by
+from qzoom.eval.benchmarks.yes_no import Finder, right_answer, scored_by
 from qzoom.eval.metrics.rates import rates_of, ratio
 from qzoom.eval.metrics.yes_no import among_words, exactly, stated
 from qzoom.eval.samples import Sample, Scoring
@@ -45,7 +46,7 @@ def _sample(row: TableRow) -> Sample:
 def _prompt(sample: Sample, scoring: Scoring) -> str:
     if scoring == "vlmevalkit":
         return sample.question
-    return sample.question.strip() + WORD_INSTRUCTION
+    return sample.question.strip() + SHORT_ANSWER
 
 
 def _summarize(scored: Sequence[Scored], scoring: Scoring) -> dict[str, float]:

@@ -1,4 +1,8 @@
-"""V*: small targets in large pictures, from the mirror, the original folder or VLMEvalKit."""
+"""V*: small targets in large pictures.
+
+Read are the hub's parquet shards, VLMEvalKit's TSV, and the original folder: test_questions.jsonl,
+and beside every picture a JSON file that says where its targets are.
+"""
 
 from __future__ import annotations
 
@@ -26,15 +30,12 @@ from qzoom.eval.metrics.choice_lmms_eval import vstar_letter
 from qzoom.eval.metrics.choice_vlmevalkit import inferred_letter
 from qzoom.eval.samples import Sample, Scoring
 
-_ORIGINAL: Final = "test_questions.jsonl"
 # lmms-eval knows no option with a parenthesis in it; it leaves such an option out.
 _LMMS_OPTION: Final = re.compile(r"\([A-D]\)\s*([^()]+?)(?=\s*\([A-D]\)|$)")
 
 
 def _read(path: Path) -> Iterator[Sample]:
-    questions = path / _ORIGINAL
-    file = questions if questions.is_file() else path
-    for row in rows_at(file, split="test", stem="VStarBench"):
+    for row in rows_at(path, split="test", stem="VStarBench"):
         with row.placed():
             sample = _sample(row)
         yield sample

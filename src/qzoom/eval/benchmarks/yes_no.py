@@ -1,16 +1,13 @@
-"""Yes-or-no questions as benchmark files write them and harnesses ask them."""
+"""Yes-or-no questions as benchmark files write them and harnesses count them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final
 
 from qzoom.errors import DataError
 from qzoom.eval.benchmarks.tables import TableRow
 from qzoom.eval.metrics.yes_no import YesNo
 from qzoom.eval.samples import Sample, Scoring
-
-WORD_INSTRUCTION: Final = "\nAnswer the question using a single word or phrase."
 
 Finder = Callable[[str], YesNo | None]
 

@@ -50,10 +50,10 @@ def normalised(text: str, scoring: Scoring) -> str:
     if scoring != "vlmevalkit":
         text = text.lower().replace(",", "").replace("?", "").replace("'s", " 's")
     text = text.replace("\n", " ").replace("\t", " ").strip()
-    return _words(_without_marks(text, scoring))
+    return _words(without_marks(text, scoring))
 
 
-def _without_marks(text: str, scoring: Scoring) -> str:
+def without_marks(text: str, scoring: Scoring) -> str:
     """Marks become spaces; one that has a space beside it anywhere is deleted everywhere."""
     in_number = _COMMA.search(text) is not None
     table = {

@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from typing import Final, Literal
 
+from qzoom.eval.metrics.vqa_accuracy import without_marks
+
 YesNo = Literal["yes", "no"]
 
 _STATED: Final = re.compile(r"(?:(?:the |my )?(?:correct )?answer(?: is)?\s*:?\s*)?(yes|no)\b")
-_DIGITS_AROUND_COMMA: Final = re.compile(r"\d,\d")
-_PERIOD: Final = re.compile(r"\.(?!\d)")
-_PUNCTUATION: Final = ';/[]"{}()=+\\_-><@`,?!'
-_MAX_PERIODS: Final = 32
 
 
 def stated(reply: str) -> YesNo | None:
@@ -45,20 +43,9 @@ def among_words(reply: str) -> YesNo | None:
 
     "Yes: it is" is neither, for it keeps colons.
     """
-    words = _without_punctuation(reply.lower()).split()
+    words = without_marks(reply.lower(), "vlmevalkit").split()
     return _either(" ".join(sorted({"yes", "no"} & set(words))))
 
 
 def _either(said: str) -> YesNo | None:
     return "yes" if said == "yes" else "no" if said == "no" else None
-
-
-def _without_punctuation(text: str) -> str:
-    """A mark goes where it stands beside a space or a number has a comma, else a space comes."""
-    has_number = _DIGITS_AROUND_COMMA.search(text) is not None
-    cleaned = text
-    for mark in _PUNCTUATION:
-        beside_space = f"{mark} " in text or f" {mark}" in text
-        cleaned = cleaned.replace(mark, "" if has_number or beside_space else " ")
-    # Its regular-expression flag was passed as a count.
-    return _PERIOD.sub("", cleaned, count=_MAX_PERIODS)
