@@ -22,7 +22,7 @@ _VSTAR_RULES: Final = tuple(
 def vstar_letter(reply: str) -> str | None:
     """V*: the first rule that finds one in the upper-cased reply, or the only letter there is.
 
-    A reply that begins with A to D gives that letter: "BLACK" is B, "Cannot say" is C.
+    A reply that begins with A to D gives that letter: "BLACK" is B, "Cannot say" C, "Answer: C" A.
     """
     upper = reply.strip().upper()
     for rule in _VSTAR_RULES:
