@@ -10,7 +10,7 @@ SCORINGS = ("lmms-eval", "vlmevalkit", "strict")
 
 
 def verdicts(said: str, answer: str, is_formula: bool = False) -> str:
-    """"+" or "-" for each of the scorings."""
+    """ "+" or "-" for each of the scorings."""
     return "".join(
         "+" if holds_answer(said, [answer], scoring, is_formula) else "-" for scoring in SCORINGS
     )

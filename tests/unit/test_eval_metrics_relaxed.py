@@ -10,7 +10,7 @@ SCORINGS = ("lmms-eval", "vlmevalkit", "strict")
 
 
 def verdicts(said: str, answer: str) -> str:
-    """"+" or "-" for each of the scorings."""
+    """ "+" or "-" for each of the scorings."""
     return "".join("+" if relaxed(said, answer, scoring) else "-" for scoring in SCORINGS)
 
 

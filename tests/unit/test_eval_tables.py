@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.published import base64_of, cell, file, js, parquet, png, tsv
 
 from qzoom.data import tables as data_tables
 from qzoom.errors import DataError
 from qzoom.eval.benchmarks import tsv as tsv_module
 from qzoom.eval.benchmarks.tables import TableRow, rows_at
-from tests.published import base64_of, cell, file, js, parquet, png, tsv
 
 
 def only(path: Path, **where: str) -> TableRow:
