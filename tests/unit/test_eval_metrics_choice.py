@@ -99,6 +99,7 @@ def test_vstar_of_lmms_eval(reply: str, letter: str | None) -> None:
         ("The answer is B, not D", "D"),  # it ends with a letter
         ("My answer is B or D, I think", "D"),  # the last of both behind the phrase
         ("A cat", "A"),
+        ("A or B", "A"),  # the beginning before the end
         ("BANANA", "A"),
         ("NOT BAD at all", "D"),
         ("I saw (A) and C. then", "A"),
@@ -154,7 +155,8 @@ def test_mme_realworld(reply: str, ours: str, vlmevalkit: str) -> None:
         ("Cannot say", None, None),
         ("Cannot determine the answer, B", REFUSED, REFUSED),
         ("Z", REFUSED, REFUSED),
-        ("B it is, for sure, I say", None, "B"),  # not among the last four words
+        ("B it is, I say", None, "B"),  # not among the last four words
+        ("B it is, surely", "B", "B"),
         ("", None, None),
         ("Well, " * 12 + "it is the cat", None, "B"),  # longer than twice all options
         ("Failed to obtain answer via API. B", None, None),
