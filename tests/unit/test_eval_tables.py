@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from pathlib import Path
+from random import Random
 
 import pytest
 from tests.published import base64_of, cell, file, js, parquet, png, tsv
@@ -70,6 +72,17 @@ def test_cells_of_a_tsv(tmp_path):
     assert found[2].optional_text("answer") == ""
     # The first row takes two lines.
     assert [row.place for row in found] == [f"{path}:{line}" for line in (2, 4, 5, 6)]
+
+
+def test_cells_as_the_csv_module_writes_them(tmp_path):
+    random, path = Random(0), tmp_path / "t.tsv"
+    for _ in range(200):
+        rows = [["".join(random.choices('ab"\t\n ', k=random.randrange(4))) for _ in "123"]]
+        rows += [[f"{cell}{random.choice(cell or 'x')}" for cell in rows[0]]]
+        with path.open("w", newline="") as target:
+            lines = csv.writer(target, delimiter="\t", lineterminator="\n")
+            lines.writerows([["index", "b", "c"], *rows])
+        assert [list(row.fields.values()) for row in rows_at(path)] == rows
 
 
 def test_windows_line_ends_and_byte_order_mark(tmp_path):

@@ -14,6 +14,8 @@ SUFFIXES: Final = (".parquet", ".arrow")
 
 # Few, because a row may hold a picture of many megabytes.
 _BATCH_ROWS: Final = 8
+# Read ahead, pyarrow keeps as much of a file as it has read; buffered, less than a row group.
+_BUFFER_BYTES: Final = 1024 * 1024
 
 
 def table_cells(path: Path) -> Iterator[dict[str, Any]]:
@@ -36,8 +38,8 @@ def table_cells(path: Path) -> Iterator[dict[str, Any]]:
                     for start in range(0, batch.num_rows, _BATCH_ROWS):
                         yield from batch.slice(start, _BATCH_ROWS).to_pylist()
             return
-        with parquet.ParquetFile(path) as table:
-            for batch in table.iter_batches(batch_size=_BATCH_ROWS):
+        with parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES) as table:
+            for batch in table.iter_batches(batch_size=_BATCH_ROWS, use_threads=False):
                 yield from batch.to_pylist()
     # A text column that is not UTF-8 shows itself only as it is turned into Python values.
     except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as error:

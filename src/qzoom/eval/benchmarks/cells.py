@@ -76,8 +76,10 @@ def image_of(
 
 
 def image_key(image: bytes | Path) -> str:
-    """A name that questions of one picture share: the hash of its bytes, or its path."""
-    return str(image) if isinstance(image, Path) else image_sha256(image)[:16]
+    """A name that questions of one picture share: the hash of its bytes; of no file, its path."""
+    if isinstance(image, Path) and not image.is_file():
+        return str(image)
+    return image_sha256(image)[:16]
 
 
 def below(folder: Path, path: str, name: str) -> Path:

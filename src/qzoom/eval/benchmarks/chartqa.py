@@ -63,6 +63,6 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {
         _prompt,
         _score,
         _summarize,
-        ("lmms-lab/ChartQA", "lmms-lab-encoder/ChartQA"),
+        ("lmms-lab-encoder/ChartQA", "lmms-lab/ChartQA"),
     )
 }

@@ -17,7 +17,7 @@ from qzoom.eval.benchmarks.tables import TableRow, rows_at
 from qzoom.eval.metrics.anls import anls
 from qzoom.eval.samples import Sample, Scoring
 
-_HUB_IDS: Final = ("lmms-lab/DocVQA", "lmms-lab-encoder/DocVQA")
+_HUB_IDS: Final = ("lmms-lab-encoder/DocVQA", "lmms-lab/DocVQA")
 _MAX_NEW_TOKENS: Final = 32
 
 

@@ -59,6 +59,6 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {
         _prompt,
         _score,
         _summarize,
-        ("lmms-lab/textvqa", "lmms-lab-encoder/textvqa"),
+        ("lmms-lab-encoder/textvqa", "lmms-lab/textvqa"),
     )
 }
