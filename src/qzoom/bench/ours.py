@@ -12,7 +12,6 @@ from qzoom.bench.subject import Subject
 from qzoom.errors import ConfigError
 from qzoom.geometry.boxes import Box
 from qzoom.zoom.answer import GenerateOutput, ZoomAnswer
-from qzoom.zoom.model import ZoomModel
 from qzoom.zoom.session import ImageSession
 
 NEVER: Final = 1.1
@@ -101,6 +100,5 @@ class Ours:
 
 def under(subject: Subject, *, cells: int, roi_cells: int) -> Subject:
     """The same weights under a budget of cells for the picture, and another for its crops."""
-    config = subject.model.config.with_overrides(min_crop_cells=roi_cells, max_crop_cells=roi_cells)
-    checkpoint = replace(subject.model.checkpoint, config=config)
-    return replace(subject, model=ZoomModel(checkpoint).with_budget(max_cells=cells))
+    model = subject.model.with_zoom(min_crop_cells=roi_cells, max_crop_cells=roi_cells)
+    return replace(subject, model=model.with_budget(max_cells=cells))
