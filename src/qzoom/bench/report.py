@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 import torch
 
+from qzoom.bench.against import against_largest
 from qzoom.bench.machine_peaks import peak_flops_per_s
 from qzoom.bench.measure import BenchPlan, Measured, measure_batch, measure_budget
 from qzoom.bench.mixes import batch_summary, mixes_of
@@ -17,7 +18,6 @@ from qzoom.errors import ConfigError
 from qzoom.eval.machine import machine
 
 Say = Callable[[str], None]
-_ROOFED = ("plain", "ours direct")
 
 
 def run_bench(
@@ -58,20 +58,6 @@ def run_bench(
         report["batches"] += _batches(subject, budget, plan, say)
     report["against_largest"] = against_largest(report)
     return report
-
-
-def against_largest(report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Questions per second of qzoom by those of plain transformers at the largest budget."""
-    largest = max(row["cells_at_most"] for row in report["budgets"])
-    plain = {row["cells_at_most"]: row["median_s"]["plain"] for row in report["budgets"]}[largest]
-    names = ("budget", "roi_cells", "fire_rate", "questions")
-    return [
-        {name: mix[name] for name in names}
-        | {"against_cells": largest}
-        | {"speed_up": round(plain / mix["seconds_per_question"]["qzoom"], 3)}
-        for mix in report["mixes"]
-        if mix["budget"] < largest
-    ]
 
 
 def _batches(subject: Subject, budget: int, plan: BenchPlan, say: Say) -> list[dict[str, Any]]:
