@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -86,7 +86,7 @@ def _given(kind: Any, values: object, where: str, defaults: Mapping[str, Any]) -
 
 
 def _value(hint: Any, value: object, where: str) -> Any:
-    if get_origin(hint) is UnionType:
+    if get_origin(hint) in (Union, UnionType):
         (inner,) = (kind for kind in get_args(hint) if kind is not NoneType)
         return None if value is None else _value(inner, value, where)
     if get_origin(hint) is Mapping:
