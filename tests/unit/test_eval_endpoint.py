@@ -318,3 +318,11 @@ def test_options_that_cannot_mean_anything(
     assert run(endpoint, tmp_path / "rows.jsonl", *more) == 2
     assert message in capsys.readouterr().err
     assert not endpoint.seen
+
+
+def test_a_setting_that_no_method_reads_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["eval", "synth", "--scenes", "1", "--method", "direct", "--set", "tiles=3"]
+    assert main([*command, "--out", str(tmp_path / "rows.jsonl")]) == 2
+    assert "direct has no setting 'tiles' of its own" in capsys.readouterr().err

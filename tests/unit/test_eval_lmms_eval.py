@@ -108,7 +108,8 @@ def run_harness(folder: Path, *more: str) -> None:
         text=True,
         cwd=folder,
     )
-    assert found.returncode == 0, (found.stdout + found.stderr)[-3000:]
+    # It ends with 0 whatever went wrong.
+    assert any(folder.rglob("*_results.json")), (found.stdout + found.stderr)[-3000:]
 
 
 def rows_of(folder: Path, pattern: str) -> list[dict[str, Any]]:

@@ -86,18 +86,18 @@ class QzoomModel(_harness.lmms):  # type: ignore[misc]
         Raises:
             QZoomError: naming task and documents, for what cannot be asked.
         """
-        results, answers = [], []
+        results, usages = [], []
         seconds = 0.0
         with _tqdm.tqdm(total=len(requests), disable=self.rank != 0, desc="qzoom") as bar:
             for batch in _batches([request.args for request in requests], self.batch_size):
                 found = self._answer(batch)
                 seconds += found[0].timings_s["total"]
-                answers += found
+                usages += [answer.usage | {"zoomed": answer.zoomed} for answer in found]
                 results += [
                     self._result(args, answer) for args, answer in zip(batch, found, strict=True)
                 ]
                 bar.update(len(batch))
-        _report(answers, seconds)
+        _report(usages, seconds)
         return results
 
     def loglikelihood(self, requests: list[Any]) -> list[tuple[float, bool]]:
@@ -142,8 +142,7 @@ class QzoomModel(_harness.lmms):  # type: ignore[misc]
     def _join_processes(self, args: HarnessArgs) -> HarnessArgs:
         """Take this process's part under accelerate or torchrun: its device and its own log."""
         self.accelerator = import_module("accelerate").Accelerator()
-        self._rank = self.accelerator.process_index
-        self._world_size = self.accelerator.num_processes
+        self._rank, self._world_size = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE"))
         device = str(self.accelerator.device) if args.device in (None, "cuda") else args.device
         log = f"{args.log_zoom}.{self._rank}" if args.log_zoom and self._rank else args.log_zoom
         return replace(args, device=device, log_zoom=log)
@@ -162,17 +161,13 @@ def _shared(args: tuple[Any, ...]) -> str:
     return json.dumps([args[4], args[5], kwargs], sort_keys=True, default=str)
 
 
-def _report(answers: list[ZoomAnswer], seconds: float) -> None:
-    """Speed and tokens for the harness's own table."""
-    if not answers:
+def _report(usages: list[dict[str, int]], seconds: float) -> None:
+    """Speed, and mean tokens and share of zooms, for the harness's own table."""
+    if not usages:
         return
-    usages = [answer.usage for answer in answers]
-    new_tokens = sum(usage["new_tokens"] for usage in usages)
-    more = {
-        "total_requests": len(answers),
-        "source_tokens": sum(usage["visual_tokens"] for usage in usages) / len(usages),
-        "roi_tokens": sum(usage["roi_tokens"] for usage in usages) / len(usages),
-        "zoomed": sum(answer.zoomed for answer in answers) / len(answers),
-    }
-    speed = new_tokens / seconds if seconds else 0.0
-    _metrics.log_metrics(seconds, new_tokens, speed, more)
+    totals = {name: sum(usage[name] for usage in usages) for name in usages[0]}
+    new_tokens = totals["new_tokens"]
+    more: dict[str, float] = {"total_requests": len(usages)}
+    for name in ("visual_tokens", "roi_tokens", "zoomed"):
+        more[name] = totals[name] / len(usages)
+    _metrics.log_metrics(seconds, new_tokens, new_tokens / seconds if seconds else 0.0, more)

@@ -42,6 +42,8 @@ def method_of(name: str, model: ZoomModel, options: MethodOptions | None = None)
     if name in ZOOMS:
         if name != "direct" and not model.config.enabled:
             raise ConfigError(f"{model.name} is a plain backbone; {name} needs zoom branches")
+        if options.extra:
+            raise ConfigError(f"{name} has no setting {next(iter(options.extra))!r} of its own")
         return OwnMethod(name, model, options.gate_threshold, options.roi_threshold)
     if name not in RIVALS:
         raise ConfigError(f"no method is called {name!r}; known: {', '.join(names())}")
