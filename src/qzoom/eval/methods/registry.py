@@ -15,6 +15,9 @@ from qzoom.zoom.model import ZoomModel
 RIVALS: Final[dict[str, str]] = {}
 """Module of each rival, below `qzoom.eval.rivals`; it holds `build(model, options)`."""
 
+ALONE: Final[dict[str, str]] = {"endpoint": "endpoint"}
+"""Module of each method that loads no model, below `qzoom.eval.methods`; holds `build(options)`."""
+
 
 @dataclass(frozen=True)
 class MethodOptions:
@@ -39,6 +42,8 @@ def method_of(name: str, model: ZoomModel, options: MethodOptions | None = None)
     if name in ZOOMS:
         if name != "direct" and not model.config.enabled:
             raise ConfigError(f"{model.name} is a plain backbone; {name} needs zoom branches")
+        if options.extra:
+            raise ConfigError(f"{name} has no setting {next(iter(options.extra))!r} of its own")
         return OwnMethod(name, model, options.gate_threshold, options.roi_threshold)
     if name not in RIVALS:
         raise ConfigError(f"no method is called {name!r}; known: {', '.join(names())}")
@@ -46,6 +51,16 @@ def method_of(name: str, model: ZoomModel, options: MethodOptions | None = None)
     return found
 
 
+def method_alone(name: str, options: MethodOptions) -> Method:
+    """The method of that name among those that load no model; see `ALONE`.
+
+    Raises:
+        ConfigError: when a setting of its own is missing or wrong.
+    """
+    found: Method = import_module(f"qzoom.eval.methods.{ALONE[name]}").build(options)
+    return found
+
+
 def names() -> list[str]:
     """All that can be asked for."""
-    return [*ZOOMS, *sorted(RIVALS)]
+    return [*ZOOMS, *sorted(RIVALS), *sorted(ALONE)]
