@@ -28,17 +28,20 @@ def peak_flops_per_s(device: str, dtype: torch.dtype, repeats: int = 5) -> float
     return 2 * side**3 / fastest
 
 
-def flops_of(work: Callable[[], object]) -> int:
-    """Floating-point operations of matrix products and attention in a call, two for each
-    multiply-add; attention counts whole squares, causal or not."""
+def counts_of(work: Callable[[], object], device: str) -> tuple[int, float | None]:
+    """Floating-point operations of a call, and the highest memory during it in MiB.
+
+    Operations are those of matrix products and attention, two for each multiply-add; attention
+    counts whole squares, causal or not. Memory is that of the device, or resident on a CPU; None
+    where the system does not tell.
+    """
     counter = FlopCounterMode(display=False)
     with counter:
-        work()
-    return int(counter.get_total_flops())
+        peak_mib = _peak_mib_of(work, device)
+    return int(counter.get_total_flops()), peak_mib
 
 
-def peak_mib_of(work: Callable[[], object], device: str) -> float | None:
-    """Highest memory during a call: of the device, or resident on a CPU; None where not known."""
+def _peak_mib_of(work: Callable[[], object], device: str) -> float | None:
     if device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats(device)
         work()

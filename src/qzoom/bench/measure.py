@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from qzoom.bench.machine_peaks import flops_of, peak_mib_of
+from qzoom.bench.machine_peaks import counts_of
 from qzoom.bench.ours import ALWAYS, NEVER, Ours, under
 from qzoom.bench.plain import Plain
 from qzoom.bench.prompts import Prompt
@@ -52,9 +52,9 @@ class Measured:
 def measure_budget(subject: Subject, budget: int, plan: BenchPlan) -> Measured:
     """One question at a time: from scratch, later ones of a picture, and to the first token."""
     contenders, counted, first = _contenders(subject, budget, plan)
-    flops = {name: flops_of(contenders[name]) for name in counted}
-    device = str(subject.model.device)
-    peaks = {name: peak_mib_of(contenders[name], device) for name in counted}
+    flops, peaks, device = dict[str, int](), dict[str, float | None](), str(subject.model.device)
+    for name in counted:
+        flops[name], peaks[name] = counts_of(contenders[name], device)
     seconds = in_turns(contenders, plan.repeats, plan.clock, warm_up=0)
     rows, cols = first.grid_hw
     tokens = int(first.inputs["input_ids"].shape[1])
@@ -93,11 +93,9 @@ def _zooming(subject: Subject, box: Any, plan: BenchPlan, roi_cells: int) -> dic
     first, fresh = Prompt(subject), _fresh(subject)
     session = ours.open()
     ours.ask(session, first, NEVER)
-    once = replace(ours, new_tokens=1)
     return {
         f"ours zoomed {roi_cells}": lambda: ours.zoomed(first),
         f"two prefills {roi_cells}": lambda: plain.zoomed(box, first),
-        f"ours zoomed first token {roi_cells}": lambda: once.zoomed(first),
         f"ours zoomed later {roi_cells}": lambda: ours.later(session, next(fresh), ALWAYS),
     }
 
