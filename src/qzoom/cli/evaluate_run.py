@@ -28,9 +28,7 @@ def add_run(kinds: argparse._SubParsersAction[Parser]) -> None:
     run.set_defaults(run=run_benchmark)
     text = "procedural questions, without any file, by qzoom or a rival"
     synth = kinds.add_parser("synth", help=text, description=text.capitalize() + ".")
-    synth.add_argument("--scenes", type=positive_int, default=200, metavar="N", help="default: 200")
-    synth.add_argument("--seeds", default="eval", metavar="NAME", help="names the scenes' seeds")
-    synth.add_argument("--split", choices=("heldout", "train"), default="heldout", help="faces")
+    add_synth_options(synth)
     _add_options(synth)
     synth.set_defaults(run=run_synth)
 
@@ -52,36 +50,64 @@ def run_synth(args: argparse.Namespace) -> int:
     return _run(args, made(args.scenes, args.seeds, args.split), Path())
 
 
-def load_method(args: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
-    """The method that the options ask for, and what its rows say about the run."""
+def open_model(args: argparse.Namespace) -> Any:
+    """The model that the options of `add_engine_options` ask for, under its own budget."""
     hush_libraries()
     torch: Any = import_module("torch")
     if args.threads:
         torch.set_num_threads(args.threads)
-    load: Any = import_module("qzoom.loading").load
-    model = load(
+    return import_module("qzoom.loading").load(
         args.model,
         adapter=args.adapter,
         dtype=args.dtype,
         device=args.device,
         attn_implementation=args.attn,
     )
-    if args.min_cells or args.max_cells:
-        model = model.with_budget(min_cells=args.min_cells, max_cells=args.max_cells)
+
+
+def method_over(args: argparse.Namespace, model: Any, name: str) -> Any:
+    """A method with the thresholds of the options."""
     registry: Any = import_module("qzoom.eval.methods.registry")
     options = registry.MethodOptions(args.gate_threshold, args.roi_threshold, args.seed)
-    method = registry.method_of(args.method, model, options)
-    run_of: Any = import_module("qzoom.eval.machine").run_of
-    return method, run_of(model, args.seed)
+    return registry.method_of(name, model, options)
+
+
+def run_of(args: argparse.Namespace, model: Any) -> dict[str, Any]:
+    """What rows say about the run."""
+    describe: Any = import_module("qzoom.eval.machine").run_of
+    found: dict[str, Any] = describe(model, args.seed, args.model, args.adapter)
+    return found
+
+
+def load_method(args: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
+    """The method that the options ask for, and what its rows say about the run."""
+    model = open_model(args)
+    if args.min_cells or args.max_cells:
+        model = model.with_budget(min_cells=args.min_cells, max_cells=args.max_cells)
+    return method_over(args, model, args.method), run_of(args, model)
+
+
+def add_synth_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which procedural questions are asked."""
+    parser.add_argument(
+        "--scenes", type=positive_int, default=200, metavar="N", help="default: 200"
+    )
+    parser.add_argument("--seeds", default="eval", metavar="NAME", help="names the scenes' seeds")
+    parser.add_argument("--split", choices=("heldout", "train"), default="heldout", help="faces")
 
 
 def add_method_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say who answers, and how."""
     parser.add_argument("--method", default="zoom", metavar="NAME", help="default: zoom")
+    parser.add_argument("--max-cells", type=positive_int, metavar="N", help="visual tokens, most")
+    add_engine_options(parser)
+
+
+def add_engine_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the model, its thresholds and where it runs."""
     parser.add_argument("--model", metavar="NAME", help="folder or hub id (default: embedded)")
     parser.add_argument("--adapter", metavar="DIR", help="zoom branches in place of its own")
     parser.add_argument("--min-cells", type=positive_int, metavar="N", help="visual tokens, least")
-    parser.add_argument("--max-cells", type=positive_int, metavar="N", help="visual tokens, most")
     parser.add_argument("--gate-threshold", type=share, metavar="P", help="zoom from here on")
     parser.add_argument("--roi-threshold", type=share, metavar="P", help="cells above are region")
     parser.add_argument("--device", metavar="NAME", help="such as cuda (default: the model's)")
@@ -91,18 +117,27 @@ def add_method_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=count, default=0, metavar="N", help="of methods that draw")
 
 
-def _add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="rows, as JSONL")
+def add_asking_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how samples are asked and scored."""
     parser.add_argument("--limit", type=positive_int, metavar="N", help="only the first N samples")
     parser.add_argument(
         "--scoring", choices=SCORINGS, default="lmms-eval", help="default: lmms-eval"
     )
     parser.add_argument(
-        "--reuse", action="store_true", help="keep a picture open for the questions that follow"
-    )
-    parser.add_argument(
         "--max-bad", type=count, default=0, metavar="N", help="unusable pictures (default: 0)"
     )
+    parser.add_argument(
+        "--repeats", type=positive_int, default=1, metavar="N",
+        help="ask each sample so often and keep the median's times (default: 1)",
+    )  # fmt: skip
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="rows, as JSONL")
+    parser.add_argument(
+        "--reuse", action="store_true", help="keep a picture open for the questions that follow"
+    )
+    add_asking_options(parser)
     add_method_options(parser)
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
@@ -110,7 +145,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 def _run(args: argparse.Namespace, benchmark: Any, data: Path) -> int:
     runner: Any = import_module("qzoom.eval.runner")
     method, run = load_method(args)
-    plan = runner.RunPlan(args.scoring, args.limit, args.reuse, args.max_bad)
+    plan = runner.RunPlan(args.scoring, args.limit, args.reuse, args.max_bad, args.repeats)
     say = _watch(f"{benchmark.name}, {method.name}")
     report = runner.run_benchmark(benchmark, data, method, args.out, plan, run, say)
     for bad in report.bad:
