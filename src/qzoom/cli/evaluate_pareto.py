@@ -147,10 +147,10 @@ def _text(report: dict[str, Any]) -> str:
 
 
 def _saving(name: str, found: dict[str, Any]) -> str:
-    low, high = found["direct_cells"]
+    (low, high), saved = found["direct_cells"], found["fewer_tokens"]
     cells = f"{low} cells" if low == high else f"{low} to {high} cells"
     as_good = "" if found["reached"] else ", which is not as good"
     return (
         f"  {name}: {found['speed_up']:.2f} times the throughput of direct at {cells}{as_good}, "
-        f"{found['fewer_tokens']:.0%} fewer visual tokens"
+        f"{abs(saved):.0%} {'fewer' if saved >= 0 else 'more'} visual tokens"
     )

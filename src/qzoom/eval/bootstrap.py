@@ -93,7 +93,7 @@ def sign_test_p(differences: Sequence[float], clusters: Sequence[Hashable]) -> f
     sums = _sums(differences, clusters)
     above, below = int((sums > 0).sum()), int((sums < 0).sum())
     tail = sum(math.comb(above + below, k) for k in range(min(above, below) + 1))
-    return min(1.0, 2 * tail / 2 ** (above + below))
+    return min(1.0, 2 * tail / (1 << (above + below)))
 
 
 def _sums(values: Sequence[float], clusters: Sequence[Hashable]) -> NDArray[np.float64]:
@@ -102,7 +102,7 @@ def _sums(values: Sequence[float], clusters: Sequence[Hashable]) -> NDArray[np.f
         raise QZoomError(f"{len(values)} values in {len(clusters)} clusters; give one for each")
     places = {name: place for place, name in enumerate(dict.fromkeys(clusters))}
     member: NDArray[np.int64] = np.array([places[name] for name in clusters])
-    return np.bincount(member, np.asarray(values, float))
+    return np.bincount(member, np.asarray(values, float)).astype(float)
 
 
 def _drawn_ratios(

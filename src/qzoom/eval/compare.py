@@ -94,7 +94,7 @@ def _differences(pairs: Sequence[Pair]) -> dict[str, Any]:
     clusters = [pair.a.image_key for pair in pairs]
     scores = _each(pairs, _score)
     tokens = _each(pairs, lambda row: row.visual_tokens)
-    times_s = [[row.total_s for row in rows] for rows in zip(*pairs, strict=True)]
+    times_s = [pair.a.total_s for pair in pairs], [pair.b.total_s for pair in pairs]
     return {
         "pictures": len(set(clusters)),
         "score_difference": clustered_mean(scores, clusters).to_json(),
@@ -104,7 +104,9 @@ def _differences(pairs: Sequence[Pair]) -> dict[str, Any]:
         "p_bootstrap": bootstrap_p(scores, clusters),
         "p_sign_test": sign_test_p(scores, clusters),
         "visual_tokens_difference": clustered_mean(tokens, clusters).to_json(),
-        "time_ratio": clustered_ratio(*times_s, clusters).to_json() if all(times_s[1]) else None,
+        "time_ratio": clustered_ratio(times_s[0], times_s[1], clusters).to_json()
+        if all(times_s[1])
+        else None,
     }
 
 

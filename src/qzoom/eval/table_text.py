@@ -161,4 +161,4 @@ def _cells(grid: Grid, cell: Callable[[str, bool], str]) -> list[list[str]]:
 
 def _plain(text: str) -> str:
     """On one line and without control characters; names come from files."""
-    return " ".join("".join(sign for sign in text if sign.isprintable() or sign == " ").split())
+    return "".join(sign for sign in " ".join(text.split()) if sign.isprintable())

@@ -19,9 +19,9 @@ from qzoom.labels.consistency import AnswerRule, strict_rule
 from qzoom.labels.jsonl import write_json
 from qzoom.labels.pool import QuestionPool
 from qzoom.labels.reliability_plot import save_reliability
-from qzoom.plotting import require_matplotlib
 from qzoom.labels.trajectories import read_outcomes
 from qzoom.loading import load
+from qzoom.plotting import require_matplotlib
 from qzoom.progress import Say
 from qzoom.zoom.model import ZoomModel
 

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from qzoom.eval.pareto.matched import DIRECT, Match, front, match
-from qzoom.eval.pareto.paper import PUBLISHED
+from qzoom.eval.pareto.matched import DIRECT, Match, front
+from qzoom.eval.pareto.paper_panel import draw_published
+from qzoom.eval.pareto.point_labels import PointLabel, place_labels
 from qzoom.eval.pareto.points import Point, Points
 from qzoom.eval.pareto.report import ParetoReport
 from qzoom.plotting import CAPTION_COLOUR, COLOURS, MARKERS, new_figure, save_figure, tidy
 
 NAMES: Final = {"direct": "direct", "zoom": "zoom (gate decides)", "always": "zoom always"}
-# Budgets stand beside their points, each method's on a side of its own: x, y in points, alignment.
-SIDES: Final = ((7, -11, "left"), (-7, 6, "right"), (7, 6, "left"), (-7, -11, "right"))
 CAPTION_WIDTH: Final = 150
+LABEL_SIZE_PT: Final = 8.0
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class Panel:
 
     cost: what a point is drawn at; gain: rises as that gets better.
     matched: where direct answers of the same score lie on the axis.
+    saved: what a match saves here, in words.
+    box_x, box_align: place of the list of savings, in shares of the axes.
     """
 
     label: str
@@ -33,6 +35,9 @@ class Panel:
     cost: Callable[[Point], float]
     gain: Callable[[Point], float]
     matched: Callable[[Match], float]
+    saved: Callable[[Match], str]
+    box_x: float
+    box_align: str
 
 
 RATE: Final = Panel(
@@ -41,6 +46,9 @@ RATE: Final = Panel(
     lambda point: point.samples_per_s,
     lambda point: point.samples_per_s,
     lambda found: found.direct_samples_per_s,
+    lambda found: f"{found.speed_up:>5.2f}x throughput",
+    0.03,
+    "left",
 )
 TOKENS: Final = Panel(
     "visual tokens per sample (log scale)",
@@ -48,6 +56,9 @@ TOKENS: Final = Panel(
     lambda point: point.visual_tokens,
     lambda point: -point.visual_tokens,
     lambda found: found.direct_visual_tokens,
+    lambda found: f"{-found.fewer_tokens:>+5.0%} tokens",
+    0.97,
+    "right",
 )
 
 
@@ -61,40 +72,27 @@ def plot_pareto(report: ParetoReport, title: str, target: Path, *, paper: bool) 
     Raises:
         ConfigError: when matplotlib is not installed.
     """
-    rows = [["rate", "tokens"], ["paper", "paper"]] if paper else [["rate", "tokens"]]
-    heights = (3, 1.3) if paper else (1,)
-    figure = new_figure(11, 7.2 if paper else 5.2)
-    panels = figure.subplot_mosaic(rows, height_ratios=heights)
-    panels["tokens"].sharey(panels["rate"])
-    for name, panel in (("rate", RATE), ("tokens", TOKENS)):
-        _draw(panels[name], panel, report.points)
-        if (found := call_out(report)) is not None:
-            _call_out(panels[name], panel, report.points, found)
-    panels["rate"].set_ylabel("mean score (95 % interval)")
-    panels["tokens"].tick_params(labelleft=False)
-    if paper:
-        _published(panels["paper"], report)
-    handles, names = panels["rate"].get_legend_handles_labels()
-    figure.legend(
-        handles, names, loc="outside upper center", ncols=len(names), frameon=False,
+    figure = new_figure(11, 8.2 if paper else 6)
+    upper, lower = figure.subfigures(2, 1, height_ratios=(6, 2.2)) if paper else (figure, None)
+    left, right = upper.subplots(1, 2, sharey=True)
+    for axes, panel in ((left, RATE), (right, TOKENS)):
+        _draw(axes, panel, report)
+    left.set_ylabel("mean score (95 % interval)")
+    upper.legend(
+        *left.get_legend_handles_labels(), loc="outside upper center", frameon=False,
+        ncols=len(report.points.methods),
         title=f"{title}, {report.points.model}; numbers are budgets in cells",
     )  # fmt: skip
+    if lower is not None:
+        names = {NAMES.get(m, m): report.at_peak.get(m) for m in _others(report.points)}
+        styles = {NAMES.get(m, m): _style(report.points, m) for m in report.points.methods}
+        draw_published(lower.subplots(), names, styles)
     caption = textwrap.fill(caption_of(report.points), CAPTION_WIDTH)
-    figure.supxlabel(caption, fontsize=8, color=CAPTION_COLOUR)
+    (lower or upper).supxlabel(caption, fontsize=8, color=CAPTION_COLOUR)
+    figure.draw_without_rendering()  # labels need the final layout
+    for axes, panel in ((left, RATE), (right, TOKENS)):
+        _label_points(axes, panel, report)
     save_figure(figure, target)
-
-
-def call_out(report: ParetoReport) -> Match | None:
-    """The saving that the figure points at: at direct answers' best, or of the best point."""
-    others = [method for method in report.points.methods if method != DIRECT]
-    direct = report.points.of_method(DIRECT)
-    if not others or not direct:
-        return None
-    method = "zoom" if "zoom" in others else others[0]
-    if method in report.at_peak:
-        return report.at_peak[method]
-    best = max(report.points.of_method(method), key=lambda point: point.score.mean)
-    return match(best, direct)
 
 
 def caption_of(points: Points) -> str:
@@ -111,23 +109,42 @@ def caption_of(points: Points) -> str:
     return ", ".join(parts) + "."
 
 
-def _draw(axes: Any, panel: Panel, points: Points) -> None:
-    for place, method in enumerate(points.methods):
+def compared(report: ParetoReport) -> list[Match]:
+    """The matches that the figure lists, those of one method, by rising budget."""
+    others = _others(report.points)
+    method = "zoom" if "zoom" in others else next(iter(others), None)
+    found = [match for match in report.matched if match.method == method]
+    return sorted(found, key=lambda match: match.max_cells)
+
+
+def _others(points: Points) -> list[str]:
+    return [method for method in points.methods if method != DIRECT]
+
+
+def _style(points: Points, method: str) -> tuple[str, str]:
+    place = points.methods.index(method)
+    return COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
+
+
+def _draw(axes: Any, panel: Panel, report: ParetoReport) -> None:
+    points = report.points
+    for method in points.methods:
         own = points.of_method(method)
         best = front(own, panel.gain)
-        colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
-        axes.plot(*_coordinates(best, panel), color=colour, linewidth=1.8)
+        colour, marker = _style(points, method)
+        axes.plot(*zip(*_places(best, panel), strict=True), color=colour, linewidth=1.8)
         for point in own:
             _point(axes, panel, point, colour, marker, hollow=point not in best)
-            _budget(axes, panel, point, colour, SIDES[place % len(SIDES)])
         # One handle for the legend; the points have their own faces.
         name = NAMES.get(method, method)
         axes.plot([], [], color=colour, marker=marker, linewidth=1.8, markersize=7, label=name)
     axes.set_xscale("log", base=panel.base)
-    axes.margins(x=0.09, y=0.1)
+    axes.margins(x=0.09, y=0.07)
     _plain_ticks(axes, panel)
     axes.set_xlabel(panel.label)
     tidy(axes)
+    if found := compared(report):
+        _savings(axes, panel, points, found)
 
 
 def _point(
@@ -139,26 +156,57 @@ def _point(
         score.mean,
         yerr=[[max(0.0, score.mean - score.low)], [max(0.0, score.high - score.mean)]],
         color=colour,
+        ecolor=(colour, 0.45),
         marker=marker,
         markersize=7,
         markerfacecolor="white" if hollow else colour,
-        elinewidth=0.8,
+        elinewidth=0.9,
         capsize=2,
         linestyle="none",
     )
 
 
-def _budget(axes: Any, panel: Panel, point: Point, colour: str, side: tuple[int, int, str]) -> None:
-    x, y, alignment = side
+def _savings(axes: Any, panel: Panel, points: Points, found: Sequence[Match]) -> None:
+    """An arrow from direct answers as good to the smallest budget's point; a list of all."""
+    first = found[0]
+    start, end = _arrow(panel, points, first)
     axes.annotate(
-        str(point.key.max_cells),
-        (panel.cost(point), point.score.mean),
-        xytext=(x, y),
-        textcoords="offset points",
-        ha=alignment,
-        fontsize=7.5,
-        color=colour,
-    )
+        "", end, xytext=start, zorder=4,
+        arrowprops={"arrowstyle": "-|>", "color": "0.25", "linewidth": 1, "linestyle": (0, (4, 2)),
+                    "shrinkA": 0, "shrinkB": 5},
+    )  # fmt: skip
+    lines = [
+        f"{each.max_cells:>5} cells {panel.saved(each)}{'' if each.reached else ' *'}"
+        for each in found
+    ]
+    head = [f"{first.method} against direct of", "the same score (arrow: first):"]
+    unreached = ["* direct at its best, not as good"] if not all(e.reached for e in found) else []
+    axes.text(
+        panel.box_x, 0.03, "\n".join(head + lines + unreached), transform=axes.transAxes,
+        ha=panel.box_align, va="bottom", multialignment="left", fontsize=8, family="monospace",
+        bbox={"boxstyle": "round", "facecolor": "white", "edgecolor": "0.8"},
+    )  # fmt: skip
+
+
+def _arrow(panel: Panel, points: Points, found: Match) -> list[tuple[float, float]]:
+    """From the matching place of the direct curve to the point."""
+    point = next(p for p in points.points if p.key == (found.method, found.max_cells))
+    return [(panel.matched(found), found.direct_score), (panel.cost(point), found.score)]
+
+
+def _label_points(axes: Any, panel: Panel, report: ParetoReport) -> None:
+    points, labels, lines = report.points, [], []
+    for method in points.methods:
+        own = points.of_method(method)
+        colour, _ = _style(points, method)
+        for point, place in zip(own, _places(own, panel), strict=True):
+            labels.append(PointLabel(str(point.key.max_cells), place, colour))
+            lines.append([(place[0], point.score.low), (place[0], point.score.high)])
+        best = _places(front(own, panel.gain), panel)
+        lines += [best] if len(best) > 1 else []
+    if found := compared(report):
+        lines.append(_arrow(panel, points, found[0]))
+    place_labels(axes, labels, lines, LABEL_SIZE_PT)
 
 
 def _plain_ticks(axes: Any, panel: Panel) -> None:
@@ -170,64 +218,5 @@ def _plain_ticks(axes: Any, panel: Panel) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _call_out(axes: Any, panel: Panel, points: Points, found: Match) -> None:
-    """An arrow from direct answers as good, or from their best, to the point."""
-    point = next(p for p in points.points if p.key == (found.method, found.max_cells))
-    start = (panel.matched(found), found.direct_score)
-    end = (panel.cost(point), point.score.mean)
-    axes.annotate(
-        "", end, xytext=start,
-        arrowprops={"arrowstyle": "-|>", "color": "black", "linewidth": 1.2, "shrinkB": 6},
-    )  # fmt: skip
-    axes.annotate(
-        saving(found),
-        (panel.matched(found), found.direct_score),
-        xytext=(0.5, 0.05),
-        textcoords="axes fraction",
-        ha="center",
-        fontsize=9,
-        arrowprops={"arrowstyle": "-", "color": "0.6", "linewidth": 0.8, "linestyle": ":"},
-        bbox={"boxstyle": "round", "facecolor": "white", "edgecolor": "0.8"},
-    )
-
-
-def saving(found: Match) -> str:
-    """The saving as a sentence of the figure."""
-    against = "direct of the same score" if found.reached else "direct at its best, which is lower"
-    tokens = f"{abs(found.fewer_tokens):.0%} {'fewer' if found.fewer_tokens >= 0 else 'more'}"
-    return (
-        f"{found.method}, {found.max_cells} cells, against {against}:\n"
-        f"{found.speed_up:.2f} times the throughput, {tokens} visual tokens"
-    )
-
-
-def _published(axes: Any, report: ParetoReport) -> None:
-    """Ratios on an axis of their own: the paper's machine and benchmarks are others."""
-    own = [
-        (f"here, {NAMES.get(name, name)}", found.speed_up, found.fewer_tokens, place)
-        for place, name in enumerate(report.points.methods)
-        if (found := report.at_peak.get(name)) is not None
-    ]
-    bars = [*own, *((each.name, each.speed_up, each.fewer_tokens, None) for each in PUBLISHED)]
-    for height, (_, speed_up, fewer, place) in enumerate(reversed(bars)):
-        colour = "0.6" if place is None else COLOURS[place % len(COLOURS)]
-        axes.plot([1, speed_up], [height, height], color=colour, linewidth=1.5)
-        axes.plot(speed_up, height, color=colour, marker="o" if place is None else MARKERS[place])
-        axes.annotate(
-            f"{speed_up:.2f}x, {fewer:.0%} fewer tokens", (speed_up, height), xytext=(8, -3),
-            textcoords="offset points", fontsize=8,
-        )  # fmt: skip
-    axes.set_yticks(range(len(bars)), [name for name, *_ in reversed(bars)], fontsize=8)
-    axes.set_xscale("log", base=2)
-    axes.xaxis.set_major_formatter("{x:g}x")
-    axes.margins(x=0.2, y=0.15)
-    axes.axvline(1, color="0.4", linewidth=0.8)
-    axes.set_xlabel(
-        "throughput relative to direct answers at their best score, of the fastest point as good "
-        "(paper: other hardware, relative throughput)"
-    )
-    tidy(axes)
-
-
-def _coordinates(points: Sequence[Point], panel: Panel) -> tuple[list[float], list[float]]:
-    return [panel.cost(point) for point in points], [point.score.mean for point in points]
+def _places(points: Sequence[Point], panel: Panel) -> list[tuple[float, float]]:
+    return [(panel.cost(point), point.score.mean) for point in points]
