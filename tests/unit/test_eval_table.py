@@ -105,7 +105,7 @@ def test_names_cannot_be_code_in_latex_or_markdown() -> None:
     assert r"\textbf{100.0}" in latex
     assert "\x1b" not in latex
     body = [line for line in latex.splitlines() if line.endswith(r"\\")]
-    assert all(line.replace(r"\&", "").count("&") == 5 for line in body)
+    assert all(line.replace(r"\&", "").count("&") == 4 for line in body)
     markdown = render(table, "markdown")
     assert r"\|a\_b\| ^~#\<script\>\*x\*" in markdown
     assert "plain[2J name" in render(table, "terminal")
@@ -154,7 +154,7 @@ def test_the_commands_read_files(tmp_path: Path, capsys: pytest.CaptureFixture[s
     row = make_row("a1", 0.0, benchmark="synth", prediction="yes ", gold=gold)
     path = write_rows(tmp_path / "rows.jsonl", [row])
     assert main(["eval", "table", str(path), "--format", "markdown", "--intervals"]) == 0
-    assert "| direct 64 | 0.0 (0.0 to 0.0) | 0.0 |" in capsys.readouterr().out
+    assert "| direct 64 | 0.0 (0.0 to 0.0) | 100 |" in capsys.readouterr().out
     out = tmp_path / "strict.jsonl"
     assert main(["eval", "score", str(path), "--scoring", "strict", "--out", str(out)]) == 0
     assert "the score of 1 changes" in capsys.readouterr().out

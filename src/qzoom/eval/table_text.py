@@ -57,7 +57,9 @@ def _grid(table: Table, intervals: bool) -> Grid:
         [_score(line.cells.get(key), key in table.points, intervals) for line in table.lines]
         for key in keys
     ]
-    columns.append([_share(line.average) for line in table.lines])
+    many = len(set(keys) - table.points) > 1
+    if many:
+        columns.append([_share(line.average) for line in table.lines])
     bold = frozenset(
         (place, number)
         for number, column in enumerate(columns, start=1)
@@ -69,7 +71,8 @@ def _grid(table: Table, intervals: bool) -> Grid:
     )
     titles = tuple(_plain(table.columns[key]) for key in keys)
     notes = tuple(_plain(note) for note in table.notes)
-    return Grid(("Method", *titles, "Average", *COST_HEADERS), body, bold, notes)
+    header = ("Method", *titles, *(("Average",) if many else ()), *COST_HEADERS)
+    return Grid(header, body, bold, notes)
 
 
 def _score(cell: Cell | None, points: bool, intervals: bool) -> tuple[str, float | None]:
