@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -32,7 +32,7 @@ EXACT: Final = (
 GATE_TOLERANCE: Final = {"float32": 1e-6}
 OTHER_GATE_TOLERANCE: Final = 1e-2
 """Of half precision, whose sums depend on the kernel that a machine chooses."""
-OWN_SETTINGS: Final = ("model", "min_cells", "max_cells", "gate_threshold", "roi_threshold")
+COMMON_SETTINGS: Final = ("model", "min_cells", "max_cells", "gate_threshold", "roi_threshold")
 
 
 @dataclass(frozen=True)
@@ -90,17 +90,31 @@ def method_for(row: ResultRow, model: ZoomModel) -> Method:
             f"{model.name} has weights {loaded}, the row was made with {stored}; "
             "name the right model with --model, and its branches with --adapter"
         )
-    settings = dict(row.settings)
-    budget = {name: settings[name] for name in ("min_cells", "max_cells") if name in settings}
-    options = MethodOptions(
-        settings.get("gate_threshold"),
-        settings.get("roi_threshold"),
-        int(row.run.get("seed", 0)),
-        {name: value for name, value in settings.items() if name not in OWN_SETTINGS},
-    )
-    method = method_of(row.method, model.with_budget(**budget) if budget else model, options)
+    budget = {n: row.settings[n] for n in ("min_cells", "max_cells") if n in row.settings}
+    model = model.with_budget(**budget) if budget else model
+    method = _built(row, model, {})
+    # Only what is not a default is asked for: some settings follow from others.
+    if own := _own_settings(row, method):
+        method = _built(row, model, own)
     _check_settings(row, method)
     return method
+
+
+def _built(row: ResultRow, model: ZoomModel, extra: Mapping[str, Any]) -> Method:
+    settings = row.settings
+    thresholds = settings.get("gate_threshold"), settings.get("roi_threshold")
+    options = MethodOptions(*thresholds, int(row.run.get("seed", 0)), extra)
+    return method_of(row.method, model, options)
+
+
+def _own_settings(row: ResultRow, method: Method) -> dict[str, Any]:
+    """Settings of the row, those of its method alone, that a method without any has otherwise."""
+    made = json.loads(json.dumps(method.settings()))
+    return {
+        name: value
+        for name, value in row.settings.items()
+        if name not in COMMON_SETTINGS and value != made.get(name)
+    }
 
 
 def _check_settings(row: ResultRow, method: Method) -> None:
