@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from qzoom.cli.arguments import count, positive_int, share
+from qzoom.cli.arguments import UsageError, count, positive_int, share
 from qzoom.cli.quiet import hush_libraries
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def add_asking_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="rows, as JSONL")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="rows, as JSONL")
     parser.add_argument(
         "--reuse", action="store_true", help="keep a picture open for the questions that follow"
     )
@@ -143,6 +143,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace, benchmark: Any, data: Path) -> int:
+    if args.out is None:  # 'list' needs none
+        raise UsageError("--out is missing; name the file of the rows")
     runner: Any = import_module("qzoom.eval.runner")
     method, run = load_method(args)
     plan = runner.RunPlan(args.scoring, args.limit, args.reuse, args.max_bad, args.repeats)
