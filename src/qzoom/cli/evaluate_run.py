@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from qzoom.cli.arguments import count, positive_int, share
+from qzoom.cli.arguments import UsageError, count, named_value, positive_int, share
 from qzoom.cli.quiet import hush_libraries
 
 if TYPE_CHECKING:
@@ -69,7 +69,9 @@ def load_method(args: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
     if args.min_cells or args.max_cells:
         model = model.with_budget(min_cells=args.min_cells, max_cells=args.max_cells)
     registry: Any = import_module("qzoom.eval.methods.registry")
-    options = registry.MethodOptions(args.gate_threshold, args.roi_threshold, args.seed)
+    options = registry.MethodOptions(
+        args.gate_threshold, args.roi_threshold, args.seed, _extra(args.set)
+    )
     method = registry.method_of(args.method, model, options)
     run_of: Any = import_module("qzoom.eval.machine").run_of
     return method, run_of(model, args.seed)
@@ -89,6 +91,10 @@ def add_method_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--attn", metavar="NAME", help="attention kernel: sdpa or eager")
     parser.add_argument("--threads", type=positive_int, metavar="N", help="threads of torch")
     parser.add_argument("--seed", type=count, default=0, metavar="N", help="of methods that draw")
+    parser.add_argument(
+        "--set", type=named_value, action="append", default=[], metavar="NAME=VALUE",
+        help="a setting of the method alone, in JSON or as text; may be given several times",
+    )  # fmt: skip
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -119,6 +125,15 @@ def _run(args: argparse.Namespace, benchmark: Any, data: Path) -> int:
     summary = import_module("qzoom.eval.summary").summarize(benchmark, rows, args.scoring)
     print(json.dumps(summary, indent=2) if args.json else _text(summary))
     return 0
+
+
+def _extra(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    extra: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in extra:
+            raise UsageError(f"--set {name} is given twice; give it once")
+        extra[name] = value
+    return extra
 
 
 def _watch(name: str) -> Any:

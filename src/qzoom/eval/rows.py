@@ -51,6 +51,7 @@ class ResultRow:
     settings: Mapping[str, Any]
     run: Mapping[str, Any]
     schema: int = SCHEMA
+    extra_new_tokens: int = 0
 
     def scored(self) -> Scored:
         """As a benchmark's metric takes it."""
@@ -87,6 +88,7 @@ def row_of(
         prompt_tokens=told.prompt_tokens,
         new_tokens=told.new_tokens,
         prefills=told.prefills,
+        extra_new_tokens=told.extra_new_tokens,
         seconds={"decode": decode_s, **told.seconds},
         **named,
     )
