@@ -13,7 +13,7 @@ Coordinates = Literal["thousandths", "resized_px", "cells"]
 
 MAX_REPLY_CHARACTERS: Final = 2000
 # Whole numbers or decimals that are no part of a word, a version or a larger number.
-_NUMBER: Final = r"(?<![\w.])[-+]?\d{1,6}(?:\.\d{1,6})?(?![\w%]|\.\w)"
+_NUMBER: Final = r"(?<![\w.])[-+]?[0-9]{1,6}(?:\.[0-9]{1,6})?(?![\w%]|\.\w)"
 _BETWEEN: Final = r"[\s()\[\]]{0,8},[\s()\[\]]{0,8}"
 _LIST: Final = re.compile(rf"{_NUMBER}(?:{_BETWEEN}{_NUMBER})+")
 _NAMED: Final = [

@@ -15,9 +15,12 @@ from qzoom.zoom.model import ZoomModel
 
 @dataclass(frozen=True)
 class OracleSettings(LookSettings):
-    """margin: added on each side, as a share of the box's own width and height."""
+    """margin: added on each side, as a share of the box's longer one.
 
-    margin: float = 0.25
+    A crop of nothing but the answer's print hides what the question is about.
+    """
+
+    margin: float = 1.0
 
 
 def build(model: ZoomModel, options: MethodOptions) -> CropMethod:
@@ -28,13 +31,13 @@ def build(model: ZoomModel, options: MethodOptions) -> CropMethod:
     """
     settings = look_settings(OracleSettings(), model, options, "oracle")
     if settings.margin < 0:
-        raise ConfigError(f"margin is {settings.margin}; give at least 0 of the box's sides")
+        raise ConfigError(f"margin is {settings.margin}; give at least 0")
 
     def find(looker: Looker, prompt: str, boxes_px_xyxy: Sequence[BoxLike]) -> Found:
         if not boxes_px_xyxy:
             return Found()
         x1, y1, x2, y2 = enclosing(boxes_px_xyxy)
-        wide, high = settings.margin * (x2 - x1), settings.margin * (y2 - y1)
-        return Found(((x1 - wide, y1 - high, x2 + wide, y2 + high),))
+        more = settings.margin * max(x2 - x1, y2 - y1)
+        return Found(((x1 - more, y1 - more, x2 + more, y2 + more),))
 
     return CropMethod("oracle", model, settings, find)
