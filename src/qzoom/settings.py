@@ -46,6 +46,19 @@ def read_settings(values: object, kind: type[T], name: str) -> T:
     return settings
 
 
+def filled(default: T, values: Mapping[str, Any], name: str) -> T:
+    """A dataclass of settings with the given ones in place of its own.
+
+    Args:
+        name: what the settings are called in errors.
+
+    Raises:
+        ConfigError: for an unknown or mistyped setting.
+    """
+    settings: T = _build(default, values, name)
+    return settings
+
+
 def _where_and_why(error: Exception) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         return f"{error.problem} in line {error.problem_mark.line + 1}"

@@ -93,7 +93,8 @@ def _answered(args: argparse.Namespace) -> list[Any]:
     methods = {}
     for name in dict.fromkeys(args.methods or METHODS):
         for cells in sorted(set(args.budgets or _budgets(args))):
-            budgeted = under_budget(args, model, cells)
+            least = None if args.min_cells is None else min(args.min_cells, cells)
+            budgeted = under_budget(args, model, least, cells)
             methods[work.PointKey(name, cells)] = method_over(args, budgeted, name)
     plan = import_module("qzoom.eval.runner").RunPlan(
         args.scoring, args.limit, False, args.max_bad, args.repeats

@@ -54,7 +54,7 @@ def load_method(args: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
         _refuse_model_options(args)
         method = registry.method_alone(args.method, _method_options(args))
         return method, import_module("qzoom.eval.machine").run_elsewhere(args.seed)
-    model = under_budget(args, open_model(args), args.max_cells)
+    model = under_budget(args, open_model(args), args.min_cells, args.max_cells)
     return method_over(args, model, args.method), run_of(args, model)
 
 
@@ -73,10 +73,12 @@ def open_model(args: argparse.Namespace) -> Any:
     )
 
 
-def under_budget(args: argparse.Namespace, model: Any, max_cells: int | None) -> Any:
+def under_budget(
+    args: argparse.Namespace, model: Any, min_cells: int | None, max_cells: int | None
+) -> Any:
     """The model under a budget of cells, and zooming as the options say."""
-    if args.min_cells or max_cells:
-        model = model.with_budget(min_cells=args.min_cells, max_cells=max_cells)
+    if min_cells or max_cells:
+        model = model.with_budget(min_cells=min_cells, max_cells=max_cells)
     if args.mode:
         model = model.with_mode(args.mode)
     fields = _once("--zoom-config", args.zoom_config or [])

@@ -32,7 +32,14 @@ EXACT: Final = (
 GATE_TOLERANCE: Final = {"float32": 1e-6}
 OTHER_GATE_TOLERANCE: Final = 1e-2
 """Of half precision, whose sums depend on the kernel that a machine chooses."""
-COMMON_SETTINGS: Final = ("model", "min_cells", "max_cells", "gate_threshold", "roi_threshold")
+COMMON_SETTINGS: Final = (
+    "model",
+    "min_cells",
+    "max_cells",
+    "gate_threshold",
+    "roi_threshold",
+    "zoom",
+)
 
 
 @dataclass(frozen=True)
@@ -92,6 +99,8 @@ def method_for(row: ResultRow, model: ZoomModel) -> Method:
         )
     budget = {n: row.settings[n] for n in ("min_cells", "max_cells") if n in row.settings}
     model = model.with_budget(**budget) if budget else model
+    if zoom := row.settings.get("zoom"):
+        model = model.with_zoom(**zoom)
     method = _built(row, model, {})
     # Only what is not a default is asked for: some settings follow from others.
     if own := _own_settings(row, method):

@@ -55,6 +55,7 @@ class ResultRow:
     benchmark_settings: Mapping[str, Any] = field(default_factory=dict)
     prompted_as: str | None = None
     schema: int = SCHEMA
+    extra_new_tokens: int = 0
 
     @property
     def total_s(self) -> float:
@@ -101,6 +102,7 @@ def row_of(
         prompt_tokens=told.prompt_tokens,
         new_tokens=told.new_tokens,
         prefills=told.prefills,
+        extra_new_tokens=told.extra_new_tokens,
         seconds={"decode": decode_s, **told.seconds},
         **named,
     )

@@ -91,7 +91,7 @@ class RegionLabeller:
         run.finish()
         tokens = [answered.token_ids for answered in run.answered]
         return [
-            _responded(model, layout, own, ids)
+            with_response(model, layout, own, ids)
             for layout, own, ids in zip(layouts, features, tokens, strict=True)
         ]
 
@@ -138,9 +138,10 @@ class RegionLabeller:
         return LabelRow(fields, tensors)
 
 
-def _responded(
+def with_response(
     model: ZoomModel, layout: PromptLayout, features: list[VisionFeatures], token_ids: list[int]
 ) -> Responded:
+    """A prompt followed by the tokens that were generated for it."""
     ids = torch.cat([layout.input_ids, torch.tensor(token_ids, dtype=layout.input_ids.dtype)])
     text = model.require_tokenizer().decode(token_ids, skip_special_tokens=True)
     fed_back = list(range(layout.length, layout.length + len(token_ids) - 1))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, Unpack, overload
 import torch
 from PIL import Image
 
+from qzoom.backbones.base import VisionFeatures
 from qzoom.errors import QZoomError
 from qzoom.zoom.answer import AnswerStream, ZoomAnswer
 from qzoom.zoom.chat import question_ids
@@ -34,11 +35,27 @@ class ImageSession:
     model: what answers; images: decoded, in order; system: text of a system turn, if any.
     """
 
-    def __init__(self, model: ZoomModel, images: Sequence[Image.Image], system: str | None) -> None:
+    def __init__(
+        self,
+        model: ZoomModel,
+        images: Sequence[Image.Image],
+        system: str | None,
+        features: Sequence[VisionFeatures] | None = None,
+    ) -> None:
+        """Open decoded images.
+
+        Args:
+            features: the images, encoded by the caller; None encodes them at the first question.
+        """
         self.model = model
         self.images = list(images)
         self.system = system
-        self._grids_hw = [model.grid_of(image) for image in self.images]
+        self._features = features
+        self._grids_hw = (
+            [model.grid_of(image) for image in self.images]
+            if features is None
+            else [image.grid_hw for image in features]
+        )
         self._lock = threading.Lock()
         self._prefix_ids = torch.empty(0, dtype=torch.long)
         self._state: PrefixState | None = None
@@ -112,11 +129,14 @@ class ImageSession:
         # Until the question has got through, what is stored may be half of it.
         self._state = None
         with timings.part("encode"):
-            features = self.model.encode(self.images) if state.tap is None else []
+            features = self._encoded() if state.tap is None else []
         work = Work(self.model.parts, request, [Ticket(layout, self.images, features)], state)
         run = start(work, timings, [text])
         self._state = state
         return run
+
+    def _encoded(self) -> Sequence[VisionFeatures]:
+        return self.model.encode(self.images) if self._features is None else self._features
 
     def _state_for(self, layout: PromptLayout) -> PrefixState:
         """What earlier questions computed, as far as this one begins with the same rows."""

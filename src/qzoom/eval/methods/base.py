@@ -20,6 +20,7 @@ class Told:
     boxes_px_xyxy: crops, in pixels of the first picture.
     prefills: passes of a prompt, or a part of one that was not in a cache, through the trunk.
     seconds: by part, "total" among them, without the decoding of the picture.
+    extra_new_tokens: generated on the way to the reply, and no part of it.
     """
 
     text: str
@@ -31,6 +32,7 @@ class Told:
     boxes_px_xyxy: tuple[BoxLike, ...] = ()
     prefills: int = 1
     seconds: Mapping[str, float] = field(default_factory=dict)
+    extra_new_tokens: int = 0
 
     @property
     def zoomed(self) -> bool:

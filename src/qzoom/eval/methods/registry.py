@@ -9,11 +9,23 @@ from typing import Any, Final
 
 from qzoom.errors import ConfigError
 from qzoom.eval.methods.base import Method
+from qzoom.eval.methods.extra import NoSettings, with_extra
 from qzoom.eval.methods.own import ZOOMS, OwnMethod
 from qzoom.zoom.model import ZoomModel
 
-RIVALS: Final[dict[str, str]] = {}
-"""Module of each rival, below `qzoom.eval.rivals`; it holds `build(model, options)`."""
+RIVALS: Final[dict[str, str]] = {
+    "centre_crop": "fixed_crop:build_centre",
+    "grounding_dino_1": "grounding_dino:build_one",
+    "grounding_dino_2": "grounding_dino:build_two",
+    "oracle": "oracle:build",
+    "random_crop": "fixed_crop:build_random",
+    "response_attention": "response_attention:build",
+    "s2": "s2:build",
+    "tool_loop": "tool_loop:build",
+    "two_prefill": "two_prefill:build",
+    "vicrop": "vicrop:build",
+}
+"""Module of each rival, below `qzoom.eval.rivals`, and its function of model and options."""
 
 ALONE: Final[dict[str, str]] = {"endpoint": "endpoint"}
 """Module of each method that loads no model, below `qzoom.eval.methods`; holds `build(options)`."""
@@ -36,18 +48,18 @@ def method_of(name: str, model: ZoomModel, options: MethodOptions | None = None)
     """The method of that name over a model, whose budget is the method's.
 
     Raises:
-        ConfigError: when there is none, or the model cannot do it.
+        ConfigError: when there is none, the model cannot do it, or it does not know a setting.
     """
     options = options or MethodOptions()
     if name in ZOOMS:
+        with_extra(NoSettings(), options.extra, name)
         if name != "direct" and not model.config.enabled:
             raise ConfigError(f"{model.name} is a plain backbone; {name} needs zoom branches")
-        if options.extra:
-            raise ConfigError(f"{name} has no setting {next(iter(options.extra))!r} of its own")
         return OwnMethod(name, model, options.gate_threshold, options.roi_threshold)
     if name not in RIVALS:
         raise ConfigError(f"no method is called {name!r}; known: {', '.join(names())}")
-    found: Method = import_module(f"qzoom.eval.rivals.{RIVALS[name]}").build(model, options)
+    module, _, build = RIVALS[name].partition(":")
+    found: Method = getattr(import_module(f"qzoom.eval.rivals.{module}"), build)(model, options)
     return found
 
 
