@@ -8,10 +8,10 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from benchmarks.subject import Subject
-from benchmarks.timing import Comparison, in_turns, seconds_of
 from torch import Tensor
 
+from qzoom.bench.subject import Subject
+from qzoom.bench.timing import Comparison, in_turns, seconds_of
 from qzoom.geometry.boxes import Box, cells_to_pixels
 from qzoom.geometry.heatmaps import foreground_box, gaussian_blur3
 from qzoom.images.crop import crop_px

@@ -20,11 +20,12 @@ if not __package__:
     sys.path.insert(0, str(root))
     sys.path.insert(0, str(root / "src"))
 
-from benchmarks.subject import SIZES, build
-from benchmarks.timing import CLOCKS, Comparison, in_turns
 from torch import Tensor
 
 from qzoom.backbones.base import VisionFeatures
+from qzoom.bench.shapes import SHAPES
+from qzoom.bench.subject import build
+from qzoom.bench.timing import CLOCKS, Comparison, in_turns
 from qzoom.eval.machine import machine
 from qzoom.train.tap_pass import TapStates, gate_logits
 from qzoom.zoom.chat import dialogue_ids
@@ -36,7 +37,7 @@ from qzoom.zoom.uncached import UncachedRun
 QUESTION = "What is written on the sign at the left of the door?"
 TRAJECTORY = (64, 128, 256, 576)
 """Cells of one picture at the budgets of consistency labels."""
-SHAPES = ((8, 8), (4, 24), (20, 24), (24, 10), (12, 16), (24, 24), (6, 9), (16, 12))
+GRIDS_HW = ((8, 8), (4, 24), (20, 24), (24, 10), (12, 16), (24, 24), (6, 9), (16, 12))
 """Rows and columns of pictures under one budget: documents, strips, small ones."""
 TARGET = 1.0
 
@@ -47,14 +48,14 @@ def main(arguments: list[str] | None = None) -> int:
     if options.threads:
         torch.set_num_threads(options.threads)
     subject = build(
-        SIZES[options.size], dtype=torch.float32, device=options.device, attn="sdpa", seed=0
+        SHAPES[options.size], dtype=torch.float32, device=options.device, attn="sdpa", seed=0
     )
     settings = {"size": options.size, "parameters": subject.parameters, "attention": "sdpa"}
     settings |= {"dtype": "float32", "clock": options.clock, "repeats": options.repeats}
     settings |= machine(options.device)
     parts, tokenizer = subject.model.parts, subject.model.require_tokenizer()
     square = [(round(cells**0.5), round(cells**0.5)) for cells in TRAJECTORY]
-    grids = {"gate, one picture at 4 budgets, twice": square * 2, "pictures of 8 shapes": SHAPES}
+    grids = {"gate, one picture at 4 budgets, twice": square * 2, "pictures of 8 shapes": GRIDS_HW}
     found = [_compare(name, parts, tokenizer, list(some), options) for name, some in grids.items()]
     for comparison in found:
         data = comparison.summary()
@@ -114,7 +115,7 @@ def _prompt(
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", choices=sorted(SIZES), default="mid")
+    parser.add_argument("--size", choices=sorted(SHAPES), default="mid")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, help="CPU threads; default: torch's own choice")
     parser.add_argument("--repeats", type=int, default=5, help="timed turns after one warm-up")

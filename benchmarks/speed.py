@@ -21,9 +21,10 @@ if not __package__:
     sys.path.insert(0, str(root / "src"))
 
 from benchmarks.contests import Contest
-from benchmarks.subject import SIZES, Subject, build
-from benchmarks.timing import CLOCKS, Comparison
 
+from qzoom.bench.shapes import SHAPES
+from qzoom.bench.subject import Subject, build
+from qzoom.bench.timing import CLOCKS, Comparison
 from qzoom.eval.machine import machine
 
 CONTESTS = ("direct", "zoomed", "session")
@@ -35,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.threads:
         torch.set_num_threads(options.threads)
     subject = build(
-        SIZES[options.size],
+        SHAPES[options.size],
         dtype=getattr(torch, options.dtype),
         device=options.device,
         attn=options.attn,
@@ -57,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", choices=sorted(SIZES), default="mid")
+    parser.add_argument("--size", choices=sorted(SHAPES), default="mid")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--attn", choices=["sdpa", "eager"], default="sdpa")
     parser.add_argument("--device", default="cpu")

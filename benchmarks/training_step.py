@@ -22,8 +22,6 @@ if not __package__:
     sys.path.insert(0, str(root))
     sys.path.insert(0, str(root / "src"))
 
-from benchmarks.subject import SIZES, Subject, build
-from benchmarks.timing import CLOCKS, Comparison, in_turns
 from benchmarks.training_steps import (
     Step,
     as_json,
@@ -34,6 +32,9 @@ from benchmarks.training_steps import (
     region_step,
 )
 
+from qzoom.bench.shapes import SHAPES
+from qzoom.bench.subject import Subject, build
+from qzoom.bench.timing import CLOCKS, Comparison, in_turns
 from qzoom.eval.machine import machine
 
 TARGET = 0.7
@@ -45,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parse(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
-    size = dataclasses.replace(SIZES[options.size], image_wh_px=tuple(options.image_px))
+    size = dataclasses.replace(SHAPES[options.size], image_wh_px=tuple(options.image_px))
     subject = build(
         size, dtype=torch.float32, device=options.device, attn="sdpa", seed=options.seed
     )
@@ -124,7 +125,7 @@ def _settings(options: argparse.Namespace, subject: Subject) -> dict[str, Any]:
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", choices=sorted(SIZES), default="mid")
+    parser.add_argument("--size", choices=sorted(SHAPES), default="mid")
     parser.add_argument("--image-px", nargs=2, type=int, default=(512, 384), metavar=("W", "H"))
     parser.add_argument("--batch-size", type=int, default=2)
     parser.add_argument("--types", nargs="+", choices=["float32", "bf16"], default=["float32"])

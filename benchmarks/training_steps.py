@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from benchmarks.subject import Subject
-from benchmarks.timing import seconds_of
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from qzoom.bench.subject import Subject
+from qzoom.bench.timing import seconds_of
 from qzoom.labels.attention import HeadSet
 from qzoom.labels.presets import HeadPreset
 from qzoom.labels.region_settings import RegionLabelSettings

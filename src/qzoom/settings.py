@@ -7,7 +7,8 @@ import difflib
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -32,12 +33,20 @@ def read_settings_file(path: Path, kind: type[T], name: str) -> T:
         raise ConfigError(f"{name} {path} cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{name} {path} is not YAML: {_where_and_why(error)}") from None
-    settings: T = _build(kind(), {} if content is None else content, name)
-    return settings
+    return read_settings({} if content is None else content, kind, name)
 
 
-def filled(default: T, values: Mapping[str, Any], name: str) -> T:
-    """A dataclass of settings with the given ones in place of its own.
+def read_settings(values: object, kind: type[T], name: str) -> T:
+    """Read a mapping into a dataclass of settings; what it leaves out keeps its default.
+
+    Raises:
+        ConfigError: when it holds an unknown or mistyped setting.
+    """
+    return filled(kind(), values, name)
+
+
+def filled(default: T, values: object, name: str) -> T:
+    """A dataclass of settings with those of a mapping in place of its own.
 
     Args:
         name: what the settings are called in errors.
@@ -89,6 +98,13 @@ def _given(kind: Any, values: object, where: str, defaults: Mapping[str, Any]) -
 
 
 def _value(hint: Any, value: object, where: str) -> Any:
+    if get_origin(hint) in (Union, UnionType):
+        (inner,) = (kind for kind in get_args(hint) if kind is not NoneType)
+        return None if value is None else _value(inner, value, where)
+    if get_origin(hint) is Mapping:
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{where} must be a block of settings, got {value!r}")
+        return dict(value)
     if get_origin(hint) is Literal:
         if value not in get_args(hint):
             known = ", ".join(map(str, get_args(hint)))

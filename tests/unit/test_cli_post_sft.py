@@ -13,7 +13,7 @@ from tests.unit.labels_pool import row, write_rows
 
 from qzoom.checkpoints.save import save_checkpoint
 from qzoom.cli import main
-from qzoom.labels import judge_http, judge_watch
+from qzoom.labels import http_endpoint, judge_watch
 from qzoom.labels.http_post import Response
 from qzoom.labels.judge import Decision, JudgeRequest
 from qzoom.labels.judge_match import MatchJudge
@@ -122,7 +122,7 @@ def test_mining(
         body = json.dumps({"choices": [{"message": {"content": text}}]})
         return Response(200, body.encode(), None)
 
-    monkeypatch.setattr(judge_http, "post_json", post)
+    monkeypatch.setattr(http_endpoint, "post_json", post)
     monkeypatch.setenv("JUDGE_KEY", KEY)
     more = ["--judge", *judge, "--improvements", "1", "--target", "ground_truth"]
     if judge != ["match"]:

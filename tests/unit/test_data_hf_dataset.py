@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from qzoom.data import tables
 from qzoom.data.images import ImageFolder
 from qzoom.data.readers import hf_dataset
 from qzoom.data.readers.options import ReadOptions
@@ -131,7 +132,7 @@ def test_without_pyarrow_the_error_names_the_extra(
 
     options = ReadOptions(tmp_path, **SAID)  # type: ignore[arg-type]
     found = hf_dataset.read([tmp_path / "a.parquet"], options)
-    monkeypatch.setattr(hf_dataset, "import_module", missing)
+    monkeypatch.setattr(tables, "import_module", missing)
     with pytest.raises(DataError, match=r"pip install 'qzoom\[data\]'"):
         list(found)
 

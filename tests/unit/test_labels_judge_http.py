@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import struct
-import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from tests.http_stub import Behaviour, Endpoint, Handler, serving
 
 from qzoom.errors import ConfigError, LabelError
 from qzoom.labels.failures import FailureLimit
@@ -23,73 +21,17 @@ GOOD = "A: Yes\nB: No"
 PROMPT = JudgePrompt("system text", "user text")
 KEY = "sk-very-secret"
 
-Behaviour = Callable[["Handler", int], None]
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Hands each request, numbered, to the behaviour under test."""
-
-    server: Endpoint
-
-    def do_POST(self) -> None:
-        self.body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        with self.server.lock:
-            self.server.seen.append((self.path, dict(self.headers), self.body))
-            number = len(self.server.seen)
-            self.server.running += 1
-            self.server.most = max(self.server.most, self.server.running)
-        try:
-            self.server.behave(self, number)
-        except (BrokenPipeError, ConnectionResetError):
-            pass
-        finally:
-            with self.server.lock:
-                self.server.running -= 1
-
-    def log_message(self, *_: Any) -> None:
-        return
-
-    def give(self, status: int, body: bytes, **headers: str) -> None:
-        self.send_response(status)
-        for name, value in ({"Content_Length": str(len(body))} | headers).items():
-            self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def say(self, text: str) -> None:
-        content = {"choices": [{"message": {"role": "assistant", "content": text}}]}
-        self.give(200, json.dumps(content).encode())
-
-
-class Endpoint(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.behave: Behaviour = lambda handler, _: handler.say(GOOD)
-        self.seen: list[tuple[str, dict[str, str], Any]] = []
-        self.lock = threading.Lock()
-        self.running = self.most = 0
-
-    def handle_error(self, *_: Any) -> None:
-        return
-
 
 @pytest.fixture
 def endpoint() -> Iterator[Endpoint]:
-    server = Endpoint()
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving() as server:
+        server.behave = lambda handler, _: handler.say(GOOD)
+        yield server
 
 
 def replier(endpoint: Endpoint, **settings: Any) -> HttpReplier:
-    url = f"http://127.0.0.1:{endpoint.server_address[1]}/v1"
     fast = {"timeout_s": 20.0, "retries": 2, "backoff_s": 0.01}
-    return HttpReplier(HttpJudgeSettings(url, "judge-7b", **fast | settings))
+    return HttpReplier(HttpJudgeSettings(endpoint.base_url, "judge-7b", **fast | settings))
 
 
 def ask(endpoint: Endpoint, **settings: Any) -> Reply:
@@ -263,7 +205,7 @@ def test_garbage_is_an_error_and_not_asked_again(endpoint: Endpoint, body: bytes
     endpoint.behave = lambda handler, _: handler.give(200, body)
     reply = ask(endpoint)
     assert (reply.text, reply.failure) == (None, "error")
-    assert reply.detail.startswith("no chat completion: b")
+    assert reply.detail.startswith("no chat completion: ")
     assert len(endpoint.seen) == 1
 
 

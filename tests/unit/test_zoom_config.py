@@ -141,7 +141,8 @@ def test_thresholds_must_be_finite_numbers(value: object) -> None:
     [
         ({"gate_treshold": 0.1}, "unknown zoom setting 'gate_treshold'"),
         ({"sink_rule": "edge"}, "sink_rule must be one of"),
-        ({"mode": "native"}, "mode must be one of 'reference'"),
+        ({"mode": "fast"}, "mode must be one of 'reference', 'native'"),
+        ({"roi_threshold_of": "mean"}, "roi_threshold_of must be one of 'map', 'peak'"),
         ({"blur_sigma": 0}, "blur_sigma must be above 0"),
         ({"min_crop_side_px": -1}, "min_crop_side_px must be a whole number"),
         ({"enabled": False, "gate_enabled": True}, "gate_enabled needs enabled"),

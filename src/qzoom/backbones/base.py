@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
+from transformers.vision_utils import get_vision_position_ids
 
+from qzoom.backbones.segments import VisionPlan, plan_pictures, use_segments
 from qzoom.errors import ConfigError
 
 Rotary = tuple[Tensor, Tensor]
@@ -79,6 +81,8 @@ class Backbone:
         embed = self.visual.patch_embed
         if isinstance(embed.proj, nn.Conv3d) and not isinstance(embed, LinearPatchEmbed):
             self.visual.patch_embed = LinearPatchEmbed(embed.proj)
+        if implementation == "sdpa":
+            use_segments(self.visual)
 
     @property
     def device(self) -> torch.device:
@@ -136,10 +140,10 @@ class Backbone:
             image_grid_thw: of shape `(images, 3)`, in patches.
         """
         pixels = pixel_values.to(self.device, self.dtype)
-        grid = image_grid_thw.to(self.device)
-        out = self.visual(pixels, grid_thw=grid, return_dict=True)
+        grid = image_grid_thw.cpu()
+        out = self.visual(pixels, grid_thw=grid, return_dict=True, **self._planned(grid))
         merge = self.merge_size
-        grids = [(int(h) // merge, int(w) // merge) for _, h, w in image_grid_thw.tolist()]
+        grids = [(int(h) // merge, int(w) // merge) for _, h, w in grid.tolist()]
         sizes = [rows * cols for rows, cols in grids]
         cells = torch.split(out.pooler_output, sizes)
         levels = [torch.split(level, sizes) for level in self.deepstack_of(out)]
@@ -147,6 +151,20 @@ class Backbone:
             VisionFeatures(cells[i], tuple(level[i] for level in levels), grid_hw)
             for i, grid_hw in enumerate(grids)
         ]
+
+    def _planned(self, grid_thw: Tensor) -> dict[str, Any]:
+        """What the vision tower would work out on the device, worked out on the host.
+
+        Args:
+            grid_thw: of shape `(images, 3)`, in patches, on the host.
+        """
+        places = get_vision_position_ids(grid_thw, self.merge_size)
+        plan = self.vision_plan(grid_thw).arguments()
+        return plan | {"position_ids": places.to(self.device)}
+
+    def vision_plan(self, grid_thw: Tensor) -> VisionPlan:
+        """Which patches attend to each other."""
+        return plan_pictures(grid_thw, self.device)
 
     def deepstack_of(self, vision_output: Any) -> Sequence[Tensor]:
         """Extra feature levels for the first trunk layers; none unless the family has them."""

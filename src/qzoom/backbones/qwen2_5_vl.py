@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from qzoom.backbones.base import Backbone
+from qzoom.backbones.segments import VisionPlan, plan_windows
 from qzoom.errors import ConfigError
 
 
@@ -23,3 +25,7 @@ class Qwen25VLBackbone(Backbone):
             raise ConfigError(
                 "sliding-window decoder layers are not supported; set use_sliding_window to false"
             )
+
+    def vision_plan(self, grid_thw: Tensor) -> VisionPlan:
+        """Pictures, and the windows that most layers attend within."""
+        return plan_windows(grid_thw, self.device, self.visual)

@@ -9,13 +9,17 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from qzoom.cli.arguments import UsageError, count, named_value, positive_int, share
+from qzoom.cli.arguments import UsageError, count, positive_int, share
 from qzoom.cli.quiet import hush_libraries
 
 if TYPE_CHECKING:
     from qzoom.cli.arguments import Parser
 
 SCORINGS: Final = ("lmms-eval", "vlmevalkit", "strict")
+OF_A_MODEL: Final = (
+    *("model", "adapter", "min_cells", "max_cells"),
+    *("device", "dtype", "attn", "threads"),
+)
 
 
 def add_run(kinds: argparse._SubParsersAction[Parser]) -> None:
@@ -55,6 +59,14 @@ def run_synth(args: argparse.Namespace) -> int:
 def load_method(args: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
     """The method that the options ask for, and what its rows say about the run."""
     hush_libraries()
+    registry: Any = import_module("qzoom.eval.methods.registry")
+    options = registry.MethodOptions(
+        args.gate_threshold, args.roi_threshold, args.seed, _named(args.set)
+    )
+    machine: Any = import_module("qzoom.eval.machine")
+    if args.method in registry.ALONE:
+        _refuse_model_options(args)
+        return registry.method_alone(args.method, options), machine.run_elsewhere(args.seed)
     torch: Any = import_module("torch")
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -68,13 +80,8 @@ def load_method(args: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
     )
     if args.min_cells or args.max_cells:
         model = model.with_budget(min_cells=args.min_cells, max_cells=args.max_cells)
-    registry: Any = import_module("qzoom.eval.methods.registry")
-    options = registry.MethodOptions(
-        args.gate_threshold, args.roi_threshold, args.seed, _extra(args.set)
-    )
     method = registry.method_of(args.method, model, options)
-    run_of: Any = import_module("qzoom.eval.machine").run_of
-    return method, run_of(model, args.seed)
+    return method, machine.run_of(model, args.seed)
 
 
 def add_method_options(parser: argparse.ArgumentParser) -> None:
@@ -92,9 +99,12 @@ def add_method_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=positive_int, metavar="N", help="threads of torch")
     parser.add_argument("--seed", type=count, default=0, metavar="N", help="of methods that draw")
     parser.add_argument(
-        "--set", type=named_value, action="append", default=[], metavar="NAME=VALUE",
-        help="a setting of the method alone, in JSON or as text; may be given several times",
-    )  # fmt: skip
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="setting of the method's own, the value as JSON or text; can be given again",
+    )
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -127,13 +137,29 @@ def _run(args: argparse.Namespace, benchmark: Any, data: Path) -> int:
     return 0
 
 
-def _extra(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    extra: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in extra:
+def _named(settings: list[str]) -> dict[str, Any]:
+    """What --set gives: values are JSON, or text where they are not."""
+    found: dict[str, Any] = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not (name and equals):
+            raise UsageError(f"--set {setting!r} is not NAME=VALUE")
+        if name in found:
             raise UsageError(f"--set {name} is given twice; give it once")
-        extra[name] = value
-    return extra
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
+
+
+def _refuse_model_options(args: argparse.Namespace) -> None:
+    for name in OF_A_MODEL:
+        if getattr(args, name) is not None:
+            option = "--" + name.replace("_", "-")
+            raise UsageError(
+                f"{option} has no effect with --method {args.method}, which loads none"
+            )
 
 
 def _watch(name: str) -> Any:

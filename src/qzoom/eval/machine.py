@@ -38,6 +38,17 @@ def run_of(model: ZoomModel, seed: int) -> dict[str, Any]:
     }
 
 
+def run_elsewhere(seed: int) -> dict[str, Any]:
+    """What result rows say about a run whose model is on a machine that is not known here."""
+    return {
+        "qzoom": __version__,
+        "device": "endpoint",
+        "batch": 1,
+        "seed": seed,
+        "python": platform.python_version(),
+    }
+
+
 def _hardware(device: str) -> str:
     if device.startswith("cuda"):
         return str(torch.cuda.get_device_name(device))

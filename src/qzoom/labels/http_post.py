@@ -49,13 +49,13 @@ def check_url(url: str) -> SplitResult:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise ConfigError("the judge's base URL cannot be read; give http(s)://host/v1") from None
+        raise ConfigError("the base URL cannot be read; give http(s)://host/v1") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-        raise ConfigError(f"the judge's base URL must be http(s)://host/..., got {parts.scheme}:")
+        raise ConfigError(f"the base URL must be http(s)://host/..., got {parts.scheme}:")
     if parts.username is not None or parts.password is not None:
-        raise ConfigError("the judge's base URL holds a password; name its variable as api_key_env")
+        raise ConfigError("the base URL holds a password; name its variable as api_key_env")
     if parts.query or parts.fragment or not url.isascii() or any(ord(char) <= 32 for char in url):
-        raise ConfigError("the judge's base URL must be ASCII without query, fragment or spaces")
+        raise ConfigError("the base URL must be ASCII without query, fragment or spaces")
     return parts
 
 

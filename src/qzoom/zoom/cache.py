@@ -14,6 +14,9 @@ class KVStore:
     """Keys and values of some layers, in slots that only grow or are cut at the end.
 
     Stands where transformers expects a cache: its attention layers call `update` alone.
+
+    Args:
+        room: slots that are kept free behind the first rows, for a question or an answer.
     """
 
     def __init__(self, layer_count: int, room: int = 64) -> None:
@@ -75,11 +78,12 @@ class KVStore:
         return FrozenStore(self)
 
     def _write(self, buffer: Tensor | None, new: Tensor, layer: int, end: int) -> Tensor:
-        if buffer is None or buffer.shape[2] < end:
+        if buffer is None:
+            buffer = new.new_empty((*new.shape[:2], end + self._room, new.shape[3]))
+        elif buffer.shape[2] < end:
             # Half as much again, so that decoding copies each row only a few times.
             grown = new.new_empty((*new.shape[:2], end + max(self._room, end // 2), new.shape[3]))
-            if buffer is not None:
-                grown[:, :, : self._lengths[layer]] = buffer[:, :, : self._lengths[layer]]
+            grown[:, :, : self._lengths[layer]] = buffer[:, :, : self._lengths[layer]]
             buffer = grown
         buffer[:, :, self._lengths[layer] : end] = new
         return buffer

@@ -13,7 +13,8 @@ from qzoom.zoom.effort import EffortThresholds
 
 Family = Literal["qwen3_vl", "qwen2_5_vl"]
 SinkRule = Literal["none", "corner", "token0"]
-Mode = Literal["reference"]
+Mode = Literal["reference", "native"]
+ThresholdOf = Literal["map", "peak"]
 
 _SINK_RULE_OF_FAMILY: Mapping[str, SinkRule] = {"qwen2_5_vl": "corner", "qwen3_vl": "token0"}
 _ONLY_SUPPORTED = {"roi_source": "qk", "roi_loss": "bce", "roi_super_type": "v1"}
@@ -36,6 +37,7 @@ _OWN_FIELDS = (
     "min_crop_cells",
     "max_crop_cells",
     "mode",
+    "roi_threshold_of",
     "effort_thresholds",
 )
 
@@ -54,6 +56,7 @@ class ZoomConfig:
         gate_threshold: Zoom when the refine probability is at least this (`high_res_thresh`).
         roi_threshold: A cell belongs to the region when its smoothed map value is strictly above
             this (`roi_conf_thresh`).
+        roi_threshold_of: Whether that is a value of the "map", or a share of its "peak".
         align_roi_positions: Give crop cells the height and width positions of the source cells
             they cover, instead of those of a second image (`reuse_src_pos`).
         sink_rule: How attention sinks are struck from the map: "corner" (Qwen2.5-VL), "token0"
@@ -64,7 +67,8 @@ class ZoomConfig:
         min_crop_side_px: Crop sides are grown to this many source pixels.
         min_crop_cells, max_crop_cells: A crop is given at least and at most so many cells, enlarged
             if need be; 0 takes the source's least and most, as the reference does.
-        mode: "reference" reproduces the published behaviour.
+        mode: "reference" reproduces the published behaviour; "native" marks settings of
+            `qzoom.zoom.native`.
         effort_thresholds: Gate thresholds by level of effort, as 'qzoom calibrate' chose them for
             these very branches; none where it did not.
 
@@ -87,6 +91,7 @@ class ZoomConfig:
     min_crop_cells: int = 0
     max_crop_cells: int = 0
     mode: Mode = "reference"
+    roi_threshold_of: ThresholdOf = "map"
     effort_thresholds: Mapping[str, float] = field(default_factory=EffortThresholds)
 
     def __post_init__(self) -> None:
@@ -101,6 +106,8 @@ class ZoomConfig:
             self.sink_rule in get_args(SinkRule), "sink_rule", self.sink_rule, _one_of(SinkRule)
         )
         _require(self.mode in get_args(Mode), "mode", self.mode, _one_of(Mode))
+        kind = self.roi_threshold_of
+        _require(kind in get_args(ThresholdOf), "roi_threshold_of", kind, _one_of(ThresholdOf))
         object.__setattr__(self, "effort_thresholds", EffortThresholds(self.effort_thresholds))
         if self.effort_thresholds and not self.gate_enabled:
             raise ConfigError("effort_thresholds needs gate_enabled: its levels are the gate's")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -18,7 +20,8 @@ def direct_lane(work: Work, tap: Tap, members: list[int]) -> Lane:
     """Carry the coarse rows through the upper layers."""
     trunk = _trunk_of(work, members)
     feed = tap.feed(trunk.length(work.parts.split)).select(members)
-    return _finish(work, members, trunk, feed, feed.valid_bn)
+    run = LayerRun(work.parts.backbone, trunk, feed.rotary, feed.valid_bn, right_padded=True)
+    return _finish(work, members, run, feed)
 
 
 def zoomed_lane(work: Work, tap: Tap, members: list[int]) -> Lane:
@@ -34,13 +37,14 @@ def zoomed_lane(work: Work, tap: Tap, members: list[int]) -> Lane:
     rows = rows_of(parts.backbone, layouts, features, starts, parts.ids.image)
     rotary = parts.backbone.rotary(rows.position_ids)
     valid_bs = _validity(prefixes, rows)
-    run = LayerRun(parts.backbone, trunk, rotary, valid_bs)
+    even = min(prefixes) == max(prefixes)
+    run = LayerRun(parts.backbone, trunk, rotary, valid_bs, right_padded=even)
     new = Stretch(run(parts.lower, rows.hidden_bnh, rows=rows), rotary)
     last = [layout.length - start - 1 for layout, start in zip(layouts, starts, strict=True)]
     if trunk.length(parts.split) == 0:
         new = tap.prefixes(members, max(prefixes)).then(new)
         last = [index + max(prefixes) for index in last]
-    lane = _finish(work, members, trunk, Feed(new, None, tuple(last)), valid_bs)
+    lane = _finish(work, members, replace(run, rotary=new.rotary), Feed(new, None, tuple(last)))
     if work.state.reused:
         _keep(work, tickets[0])
     return lane
@@ -77,13 +81,10 @@ def _validity(prefixes: list[int], rows: Rows) -> Tensor | None:
     return torch.cat([before_bp, after_bn], 1)
 
 
-def _finish(
-    work: Work, members: list[int], trunk: KVStore, feed: Feed, valid_bs: Tensor | None
-) -> Lane:
+def _finish(work: Work, members: list[int], run: LayerRun, feed: Feed) -> Lane:
     parts = work.parts
-    run = LayerRun(parts.backbone, trunk, feed.rotary, valid_bs)
     out = run(parts.upper, feed.hidden_bnh, first_index=parts.split, last_b=feed.last_b)
-    return Lane(members, trunk, valid_bs, parts.backbone.logits(out[:, -1]))
+    return Lane(members, run.store, run.valid_bs, parts.backbone.logits(out[:, -1]))
 
 
 def _keep(work: Work, ticket: Ticket) -> None:

@@ -35,16 +35,25 @@ class Rows:
 
 
 def attention_mask(
-    backbone: Backbone, rows: int, slots: int, valid_bs: Tensor | None
+    backbone: Backbone,
+    rows: int,
+    slots: int,
+    valid_bs: Tensor | None,
+    *,
+    right_padded: bool = False,
 ) -> Tensor | None:
     """Mask under which the last `rows` of `slots` see themselves and what came before.
 
     None where the attention kernel's own causal rule (or no rule) is the same: no dense mask is
-    built for a whole unpadded prompt or for a single row.
+    built for whole prompts or for a single row.
+
+    Args:
+        right_padded: slots that are not valid follow all that are, so no real row sees them.
     """
-    if valid_bs is None and (
-        rows == 1 or (rows == slots and backbone.attn_implementation == "sdpa")
-    ):
+    alone = rows == slots and rows > 1 and backbone.attn_implementation == "sdpa"
+    if alone and (valid_bs is None or right_padded):
+        return None
+    if valid_bs is None and rows == 1:
         return None
     seen = torch.ones(rows, slots, dtype=torch.bool, device=backbone.device).tril(slots - rows)
     mask = seen[None, None]
@@ -81,12 +90,14 @@ class LayerRun:
     """One append through consecutive layers that share a store.
 
     valid_bs: which slots hold real rows after the append, or None when all do.
+    right_padded: those that do not follow all that do.
     """
 
     backbone: Backbone
     store: KVStore
     rotary: Rotary
     valid_bs: Tensor | None = None
+    right_padded: bool = False
 
     def __call__(
         self,
@@ -113,7 +124,8 @@ class LayerRun:
             return hidden_bnh
         count = hidden_bnh.shape[1]
         slots = self.store.length(first_index) + count
-        mask = attention_mask(self.backbone, count, slots, self.valid_bs)
+        padded = self.right_padded
+        mask = attention_mask(self.backbone, count, slots, self.valid_bs, right_padded=padded)
         trimmed = len(layers) - 1 if last_b is not None and count > 1 else len(layers)
         for index, layer in enumerate(layers[:trimmed], first_index):
             hidden_bnh = layer(

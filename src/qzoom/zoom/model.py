@@ -21,6 +21,7 @@ from qzoom.zoom.answer import GenerateOutput, ZoomAnswer
 from qzoom.zoom.batch import answer_many, as_list
 from qzoom.zoom.config import ZoomConfig
 from qzoom.zoom.generate import generate
+from qzoom.zoom.native import mode_settings
 from qzoom.zoom.options import AskOptions, Options, read_options
 from qzoom.zoom.parts import ModelParts
 from qzoom.zoom.prompt import SpecialIds
@@ -130,6 +131,23 @@ class ZoomModel:
         )
         settings = self.checkpoint.image_settings | pipeline.to_dict()
         return ZoomModel(replace(self.checkpoint, image_settings=settings))
+
+    def with_zoom(self, **settings: Any) -> ZoomModel:
+        """The same weights with other fields of `ZoomConfig`; None keeps a field.
+
+        Raises:
+            ConfigError: for an unknown field or a value out of range.
+        """
+        config = self.config.with_overrides(**settings)
+        return ZoomModel(replace(self.checkpoint, config=config))
+
+    def with_mode(self, mode: str) -> ZoomModel:
+        """The same weights zooming as published ("reference") or as `qzoom.zoom.native` says.
+
+        Raises:
+            ConfigError: for another mode.
+        """
+        return self.with_zoom(**mode_settings(mode, self.config, self.pipeline.budget_cells[1]))
 
     def open(self, images: Images, *, system: str | None = None) -> ImageSession:
         """Open one image or several for questions.

@@ -112,7 +112,10 @@ def _choose_on_image(
     if keep_hw is not None:
         probabilities_hw = probabilities_hw * keep_hw
     heatmap_hw = gaussian_blur3(probabilities_hw, config.blur_sigma)
-    box = foreground_box(heatmap_hw, config.roi_threshold)
+    threshold = config.roi_threshold
+    if config.roi_threshold_of == "peak":
+        threshold *= float(heatmap_hw.max())
+    box = foreground_box(heatmap_hw, threshold)
     return RegionChoice(index, box, logits_hw.float(), heatmap_hw, keep_hw)
 
 

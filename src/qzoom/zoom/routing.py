@@ -30,7 +30,7 @@ def ask_gate(work: Work, tap: Tap) -> list[int]:
         return members
     store = work.state.gate
     feed = tap.feed(store.length(0))
-    run = LayerRun(work.parts.backbone, store, feed.rotary, feed.valid_bn)
+    run = LayerRun(work.parts.backbone, store, feed.rotary, feed.valid_bn, right_padded=True)
     probabilities = gate_probabilities(add_on.gate, run, feed.hidden_bnh, feed.last_b).tolist()
     for member in members:
         work.tickets[member].gate_probability = probabilities[member]
@@ -44,7 +44,8 @@ def find_regions(work: Work, tap: Tap, members: list[int]) -> list[int]:
     branch, state = work.parts.add_on.region, work.state
     known = state.region_keys
     feed = tap.feed(0 if known is None else state.length).select(members)
-    run = LayerRun(work.parts.backbone, state.region, feed.rotary, feed.valid_bn)
+    backbone = work.parts.backbone
+    run = LayerRun(backbone, state.region, feed.rotary, feed.valid_bn, right_padded=True)
     # With the cells' keys known, the map needs the last row alone.
     out_bnh = run(list(branch.layers), feed.hidden_bnh, last_b=feed.last_b if known else None)
     for place, member in enumerate(members):

@@ -22,7 +22,8 @@ from qzoom.zoom.tickets import Work
 class Feed:
     """What is appended to a store: rows, which of them are real, and each prompt's last one.
 
-    valid_bn: of shape `(B, N)`, or None when all are real; only ever set for whole prompts.
+    valid_bn: of shape `(B, N)`, or None when all are real; only ever set for whole prompts, which
+        are padded on the right.
     last: index of each prompt's last row.
     """
 
@@ -92,7 +93,7 @@ def take_tap(work: Work) -> Tap:
     features = [ticket.features if prefix is None else () for ticket in work.tickets]
     rows = rows_of(parts.backbone, layouts, features, [start] * len(layouts), parts.ids.image)
     rotary = parts.backbone.rotary(rows.position_ids)
-    run = LayerRun(parts.backbone, state.trunk, rotary, rows.valid_bn)
+    run = LayerRun(parts.backbone, state.trunk, rotary, rows.valid_bn, right_padded=True)
     new = Stretch(run(parts.lower, rows.hidden_bnh, rows=rows), rotary)
     if prefix is None and state.reused:
         state.tap = new.first(state.length)

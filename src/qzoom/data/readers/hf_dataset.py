@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,13 +18,12 @@ from qzoom.data.paths import relative_path
 from qzoom.data.readers.options import ReadOptions, Row, each_row
 from qzoom.data.readers.rows import answers_of, name_of
 from qzoom.data.records import PixelBox, Record, Turn, box_of
+from qzoom.data.tables import SUFFIXES, table_cells
 from qzoom.errors import DataError
 
 COLUMNS: Final = ("question", "answers", "image", "id", "boxes")
 """Names that --column may map; `boxes` holds pixel boxes (x1, y1, x2, y2)."""
 
-# Few, because a row may hold a picture of many megabytes.
-_BATCH_ROWS: Final = 8
 _MAGIC: Final = (
     (b"\x89PNG", "png"), (b"\xff\xd8\xff", "jpg"), (b"GIF8", "gif"), (b"BM", "bmp"),
     (b"II*\0", "tif"), (b"MM\0*", "tif"),
@@ -81,37 +79,15 @@ def _files(inputs: Sequence[Path]) -> Iterator[Path]:
         if not path.is_dir():
             yield path
             continue
-        found = sorted(p for p in path.rglob("*") if p.suffix in (".parquet", ".arrow"))
+        found = sorted(p for p in path.rglob("*") if p.suffix in SUFFIXES)
         if not found:
             raise DataError(f"no .parquet or .arrow file in {path}")
         yield from found
 
 
 def _rows(path: Path) -> Iterator[Row]:
-    for index, cells in enumerate(_cells(path)):
+    for index, cells in enumerate(table_cells(path)):
         yield Row(path, index, f"{path}[{index}]", cells)
-
-
-def _cells(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        pyarrow: Any = import_module("pyarrow")
-        parquet: Any = import_module("pyarrow.parquet")
-        ipc: Any = import_module("pyarrow.ipc")
-    except ImportError:
-        message = "tables need pyarrow: install the data extra, pip install 'qzoom[data]'"
-        raise DataError(message) from None
-    try:
-        if path.suffix == ".arrow":
-            with pyarrow.memory_map(str(path)) as file:
-                for batch in ipc.open_stream(file):
-                    for start in range(0, batch.num_rows, _BATCH_ROWS):
-                        yield from batch.slice(start, _BATCH_ROWS).to_pylist()
-            return
-        with parquet.ParquetFile(path) as table:
-            for batch in table.iter_batches(batch_size=_BATCH_ROWS):
-                yield from batch.to_pylist()
-    except (OSError, pyarrow.ArrowException) as error:
-        raise DataError(f"{path} is not a readable table: {fields.shown(str(error))}") from None
 
 
 def _columns(row: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, str]:

@@ -8,7 +8,20 @@ from typing import Final
 from qzoom.errors import ConfigError
 from qzoom.eval.benchmarks.base import Benchmark
 
-MODULES: Final[dict[str, str]] = {}
+MODULES: Final[dict[str, str]] = {
+    "chartqa": "chartqa",
+    "docvqa": "docvqa",
+    "hrbench4k": "hrbench",
+    "hrbench8k": "hrbench",
+    "infovqa": "docvqa",
+    "mme": "mme",
+    "mmerealworld_lite": "mmerealworld",
+    "mmstar": "mmstar",
+    "ocrbench": "ocrbench",
+    "pope": "pope",
+    "textvqa": "textvqa",
+    "vstar": "vstar",
+}
 """Module of each benchmark that is read from files; its `BENCHMARKS` holds it by name."""
 
 

@@ -27,6 +27,9 @@ RIVALS: Final[dict[str, str]] = {
 }
 """Module of each rival, below `qzoom.eval.rivals`, and its function of model and options."""
 
+ALONE: Final[dict[str, str]] = {"endpoint": "endpoint"}
+"""Module of each method that loads no model, below `qzoom.eval.methods`; holds `build(options)`."""
+
 
 @dataclass(frozen=True)
 class MethodOptions:
@@ -60,6 +63,16 @@ def method_of(name: str, model: ZoomModel, options: MethodOptions | None = None)
     return found
 
 
+def method_alone(name: str, options: MethodOptions) -> Method:
+    """The method of that name among those that load no model; see `ALONE`.
+
+    Raises:
+        ConfigError: when a setting of its own is missing or wrong.
+    """
+    found: Method = import_module(f"qzoom.eval.methods.{ALONE[name]}").build(options)
+    return found
+
+
 def names() -> list[str]:
     """All that can be asked for."""
-    return [*ZOOMS, *sorted(RIVALS)]
+    return [*ZOOMS, *sorted(RIVALS), *sorted(ALONE)]

@@ -46,7 +46,7 @@ class Comparison:
             name: {"min_s": min(runs), "median_s": statistics.median(runs), "runs_s": runs}
             for name, runs in self.seconds.items()
         }
-        first, second = (times[name]["min_s"] for name in times)
+        first, second = (min(runs) for runs in self.seconds.values())
         return {
             "name": self.name,
             "seconds": times,
