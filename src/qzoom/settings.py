@@ -42,11 +42,12 @@ def read_settings(values: object, kind: type[T], name: str) -> T:
     Raises:
         ConfigError: when it holds an unknown or mistyped setting.
     """
-    return filled(kind(), values, name)
+    settings: T = _build(kind(), values, name)
+    return settings
 
 
-def filled(default: T, values: object, name: str) -> T:
-    """A dataclass of settings with those of a mapping in place of its own.
+def filled(default: T, values: Mapping[str, Any], name: str) -> T:
+    """A dataclass of settings with the given ones in place of its own.
 
     Args:
         name: what the settings are called in errors.

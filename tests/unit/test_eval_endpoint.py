@@ -303,8 +303,8 @@ def test_the_command_answers_a_benchmark_and_goes_on_where_it_stopped(
     [
         (["--model", "x"], "--model has no effect with --method endpoint"),
         (["--min-cells", "4"], "--min-cells has no effect with --method endpoint"),
-        (["--set", "model"], "--set 'model' is not NAME=VALUE"),
-        (["--set", "=7"], "--set '=7' is not NAME=VALUE"),
+        (["--set", "model"], "argument --set: must be NAME=VALUE, got 'model'"),
+        (["--set", "=7"], "argument --set: must be NAME=VALUE, got '=7'"),
         (["--set", "max_retries=few"], "endpoint.max_retries must be a whole number, got 'few'"),
     ],
 )
@@ -325,4 +325,4 @@ def test_a_setting_that_no_method_reads_is_refused(
 ) -> None:
     command = ["eval", "synth", "--scenes", "1", "--method", "direct", "--set", "tiles=3"]
     assert main([*command, "--out", str(tmp_path / "rows.jsonl")]) == 2
-    assert "direct has no setting 'tiles' of its own" in capsys.readouterr().err
+    assert "method direct has no setting 'tiles'; it has none of its own" in capsys.readouterr().err

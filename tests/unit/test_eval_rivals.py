@@ -18,15 +18,14 @@ from qzoom.cli import main
 from qzoom.errors import ConfigError
 from qzoom.eval.benchmarks.synth import synth_benchmark
 from qzoom.eval.methods.base import Told
-from qzoom.eval.methods.own import ZOOMS
-from qzoom.eval.methods.registry import RIVALS, MethodOptions, method_of
+from qzoom.eval.methods.registry import ALONE, MethodOptions, method_of, names
 from qzoom.eval.rivals import second_look, tool_loop
 from qzoom.eval.rivals.looker import Looker
 from qzoom.geometry.boxes import contains
 from qzoom.images.decode import decode_image
 
-ON_A_MODEL = [*ZOOMS, *RIVALS]
-ANSWERED = [name for name in ON_A_MODEL if not name.startswith("grounding_dino")]
+WITH_A_MODEL = [name for name in names() if name not in ALONE]
+ANSWERED = [name for name in WITH_A_MODEL if not name.startswith("grounding_dino")]
 CROPS_ALWAYS = ("oracle", "random_crop", "centre_crop", "vicrop", "response_attention")
 ANSWER_BOX = (100.0, 60.0, 140.0, 80.0)
 QUESTION = "what word is on the red sign?"
@@ -256,9 +255,9 @@ def test_boxes_beyond_the_picture_are_cut_or_left_out() -> None:
     assert told((-50, -50, 1e9, 1e9)).boxes_px_xyxy[0] == (0, 0, 260, 200)
 
 
-@pytest.mark.parametrize("name", ON_A_MODEL)
+@pytest.mark.parametrize("name", WITH_A_MODEL)
 def test_unknown_settings_are_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match=f"{name} has no setting 'colour' of its own"):
+    with pytest.raises(ConfigError, match=f"method {name} has no setting 'colour'; it (knows|has)"):
         method_of(name, chat_model("qwen3_vl"), MethodOptions(extra={"colour": 1}))
 
 
@@ -303,10 +302,10 @@ def test_settings_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFi
         assert (row["prefills"], row["extra_new_tokens"]) == (4, 0)
     capsys.readouterr()
     for wrong, message in (
-        (["--set", "depth=2"], "vicrop has no setting 'depth' of its own; known: crop_as, layer"),
+        (["--set", "depth=2"], "vicrop has no setting 'depth'; it knows crop_as, layer, windows"),
         (["--set", "layer=2", "--set", "layer=3"], "--set layer is given twice"),
-        (["--set", "layer"], "is not NAME=VALUE"),
-        (["--set", "layer=NaN"], "vicrop.layer must be a whole number, got nan"),
+        (["--set", "layer"], "must be NAME=VALUE"),
+        (["--set", "layer=NaN"], "vicrop.layer must be a whole number, got 'NaN'"),
     ):
         assert main([*run, *wrong]) != 0
         assert message in capsys.readouterr().err

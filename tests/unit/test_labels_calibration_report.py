@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from qzoom import plotting
 from qzoom.errors import ConfigError, LabelError
-from qzoom.labels import reliability_plot
 from qzoom.labels.calibration_report import calibration_report
 from qzoom.labels.operating_points import RoutedOutcome
 from qzoom.labels.reliability_plot import PICTURES, save_reliability
@@ -91,6 +91,6 @@ def test_a_missing_library_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -
     def missing(name: str) -> None:
         raise ImportError(name)
 
-    monkeypatch.setattr(reliability_plot, "import_module", missing)
+    monkeypatch.setattr(plotting, "import_module", missing)
     with pytest.raises(ConfigError, match=r"pip install 'qzoom\[train\]'"):
-        reliability_plot.require_matplotlib()
+        plotting.require_matplotlib()

@@ -23,7 +23,7 @@ MAY_USE = {
     "zoom": {"backbones", "checkpoints", "errors", "geometry", "images", "zoom"},
     "labels": {
         *("backbones", "checkpoints", "data", "errors", "geometry", "images", "intervals"),
-        *("labels", "loading", "progress", "zoom"),
+        *("labels", "loading", "plotting", "progress", "zoom"),
     },
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -57,6 +58,21 @@ def positive_int(text: str) -> int:
 def count(text: str) -> int:
     """A whole number of at least 0."""
     return _whole_number(text, 0)
+
+
+def named_value(text: str) -> tuple[str, Any]:
+    """NAME=VALUE, the value in JSON, or as text where it is none."""
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise argparse.ArgumentTypeError(f"must be NAME=VALUE, got {text!r}")
+    try:
+        return name, json.loads(value, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return name, value
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")  # NaN and infinities, which Python would take
 
 
 def existing_file(text: str) -> Path:

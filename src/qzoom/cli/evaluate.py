@@ -7,8 +7,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from qzoom.cli.arguments import positive_int
+from qzoom.cli.evaluate_compare import add_compare
+from qzoom.cli.evaluate_pareto import add_pareto
 from qzoom.cli.evaluate_records import add_records
+from qzoom.cli.evaluate_rerun import add_rerun
 from qzoom.cli.evaluate_run import add_run
+from qzoom.cli.evaluate_score import add_score
+from qzoom.cli.evaluate_table import add_table
 from qzoom.cli.evaluation import add_model_options, described, load_model, write_report
 
 if TYPE_CHECKING:
@@ -23,6 +28,8 @@ def add_parser(verbs: argparse._SubParsersAction[Parser]) -> None:
     _add_world(kinds)
     add_records(kinds)
     add_run(kinds)
+    for add in (add_compare, add_table, add_score, add_rerun, add_pareto):
+        add(kinds)
 
 
 def _add_world(kinds: argparse._SubParsersAction[Parser]) -> None:

@@ -9,17 +9,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from qzoom.cli.arguments import UsageError, count, positive_int, share
-from qzoom.cli.quiet import hush_libraries
+from qzoom.cli.arguments import UsageError, count, positive_int
+from qzoom.cli.method_options import add_method_options, load_method
 
 if TYPE_CHECKING:
     from qzoom.cli.arguments import Parser
 
 SCORINGS: Final = ("lmms-eval", "vlmevalkit", "strict")
-OF_A_MODEL: Final = (
-    *("model", "adapter", "min_cells", "max_cells"),
-    *("device", "dtype", "attn", "threads"),
-)
 
 
 def add_run(kinds: argparse._SubParsersAction[Parser]) -> None:
@@ -32,9 +28,7 @@ def add_run(kinds: argparse._SubParsersAction[Parser]) -> None:
     run.set_defaults(run=run_benchmark)
     text = "procedural questions, without any file, by qzoom or a rival"
     synth = kinds.add_parser("synth", help=text, description=text.capitalize() + ".")
-    synth.add_argument("--scenes", type=positive_int, default=200, metavar="N", help="default: 200")
-    synth.add_argument("--seeds", default="eval", metavar="NAME", help="names the scenes' seeds")
-    synth.add_argument("--split", choices=("heldout", "train"), default="heldout", help="faces")
+    add_synth_options(synth)
     _add_options(synth)
     synth.set_defaults(run=run_synth)
 
@@ -56,77 +50,46 @@ def run_synth(args: argparse.Namespace) -> int:
     return _run(args, made(args.scenes, args.seeds, args.split), Path())
 
 
-def load_method(args: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
-    """The method that the options ask for, and what its rows say about the run."""
-    hush_libraries()
-    registry: Any = import_module("qzoom.eval.methods.registry")
-    options = registry.MethodOptions(
-        args.gate_threshold, args.roi_threshold, args.seed, _named(args.set)
-    )
-    machine: Any = import_module("qzoom.eval.machine")
-    if args.method in registry.ALONE:
-        _refuse_model_options(args)
-        return registry.method_alone(args.method, options), machine.run_elsewhere(args.seed)
-    torch: Any = import_module("torch")
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    load: Any = import_module("qzoom.loading").load
-    model = load(
-        args.model,
-        adapter=args.adapter,
-        dtype=args.dtype,
-        device=args.device,
-        attn_implementation=args.attn,
-    )
-    if args.min_cells or args.max_cells:
-        model = model.with_budget(min_cells=args.min_cells, max_cells=args.max_cells)
-    method = registry.method_of(args.method, model, options)
-    return method, machine.run_of(model, args.seed)
-
-
-def add_method_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say who answers, and how."""
-    parser.add_argument("--method", default="zoom", metavar="NAME", help="default: zoom")
-    parser.add_argument("--model", metavar="NAME", help="folder or hub id (default: embedded)")
-    parser.add_argument("--adapter", metavar="DIR", help="zoom branches in place of its own")
-    parser.add_argument("--min-cells", type=positive_int, metavar="N", help="visual tokens, least")
-    parser.add_argument("--max-cells", type=positive_int, metavar="N", help="visual tokens, most")
-    parser.add_argument("--gate-threshold", type=share, metavar="P", help="zoom from here on")
-    parser.add_argument("--roi-threshold", type=share, metavar="P", help="cells above are region")
-    parser.add_argument("--device", metavar="NAME", help="such as cuda (default: the model's)")
-    parser.add_argument("--dtype", metavar="NAME", help="such as bfloat16")
-    parser.add_argument("--attn", metavar="NAME", help="attention kernel: sdpa or eager")
-    parser.add_argument("--threads", type=positive_int, metavar="N", help="threads of torch")
-    parser.add_argument("--seed", type=count, default=0, metavar="N", help="of methods that draw")
+def add_synth_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which procedural questions are asked."""
     parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="setting of the method's own, the value as JSON or text; can be given again",
+        "--scenes", type=positive_int, default=200, metavar="N", help="default: 200"
     )
+    parser.add_argument("--seeds", default="eval", metavar="NAME", help="names the scenes' seeds")
+    parser.add_argument("--split", choices=("heldout", "train"), default="heldout", help="faces")
 
 
-def _add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="rows, as JSONL")
+def add_asking_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how samples are asked and scored."""
     parser.add_argument("--limit", type=positive_int, metavar="N", help="only the first N samples")
     parser.add_argument(
         "--scoring", choices=SCORINGS, default="lmms-eval", help="default: lmms-eval"
     )
     parser.add_argument(
-        "--reuse", action="store_true", help="keep a picture open for the questions that follow"
-    )
-    parser.add_argument(
         "--max-bad", type=count, default=0, metavar="N", help="unusable pictures (default: 0)"
     )
+    parser.add_argument(
+        "--repeats", type=positive_int, default=1, metavar="N",
+        help="ask each sample so often and keep the median's times (default: 1)",
+    )  # fmt: skip
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, metavar="FILE", help="rows, as JSONL")
+    parser.add_argument(
+        "--reuse", action="store_true", help="keep a picture open for the questions that follow"
+    )
+    add_asking_options(parser)
     add_method_options(parser)
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
 
 def _run(args: argparse.Namespace, benchmark: Any, data: Path) -> int:
+    if args.out is None:  # 'list' needs none
+        raise UsageError("--out is missing; name the file of the rows")
     runner: Any = import_module("qzoom.eval.runner")
     method, run = load_method(args)
-    plan = runner.RunPlan(args.scoring, args.limit, args.reuse, args.max_bad)
+    plan = runner.RunPlan(args.scoring, args.limit, args.reuse, args.max_bad, args.repeats)
     say = _watch(f"{benchmark.name}, {method.name}")
     report = runner.run_benchmark(benchmark, data, method, args.out, plan, run, say)
     for bad in report.bad:
@@ -135,31 +98,6 @@ def _run(args: argparse.Namespace, benchmark: Any, data: Path) -> int:
     summary = import_module("qzoom.eval.summary").summarize(benchmark, rows, args.scoring)
     print(json.dumps(summary, indent=2) if args.json else _text(summary))
     return 0
-
-
-def _named(settings: list[str]) -> dict[str, Any]:
-    """What --set gives: values are JSON, or text where they are not."""
-    found: dict[str, Any] = {}
-    for setting in settings:
-        name, equals, value = setting.partition("=")
-        if not (name and equals):
-            raise UsageError(f"--set {setting!r} is not NAME=VALUE")
-        if name in found:
-            raise UsageError(f"--set {name} is given twice; give it once")
-        try:
-            found[name] = json.loads(value)
-        except ValueError:
-            found[name] = value
-    return found
-
-
-def _refuse_model_options(args: argparse.Namespace) -> None:
-    for name in OF_A_MODEL:
-        if getattr(args, name) is not None:
-            option = "--" + name.replace("_", "-")
-            raise UsageError(
-                f"{option} has no effect with --method {args.method}, which loads none"
-            )
 
 
 def _watch(name: str) -> Any:

@@ -11,6 +11,7 @@ import torch
 import transformers
 
 from qzoom import __version__
+from qzoom.checkpoints.fingerprint import weights_fingerprint
 from qzoom.zoom.model import ZoomModel
 
 
@@ -26,10 +27,20 @@ def machine(device: str = "cpu") -> dict[str, Any]:
     }
 
 
-def run_of(model: ZoomModel, seed: int) -> dict[str, Any]:
-    """What result rows say about the run: versions, hardware, type, kernel, batch and seed."""
+def run_of(
+    model: ZoomModel, seed: int, source: str | None = None, adapter: str | None = None
+) -> dict[str, Any]:
+    """What result rows say about the run: versions, weights, hardware, type, kernel, batch, seed.
+
+    Args:
+        source: folder or hub id that the model was loaded from; None is the embedded one.
+        adapter: folder of its zoom branches, where they are not its own.
+    """
+    loaded = {"source": source, "adapter": adapter}
     return {
         "qzoom": __version__,
+        **{name: value for name, value in loaded.items() if value is not None},
+        "weights": weights_fingerprint(model.checkpoint),
         "dtype": str(model.dtype).removeprefix("torch."),
         "attention": model.parts.backbone.attn_implementation,
         "batch": 1,

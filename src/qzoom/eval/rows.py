@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,10 @@ class ResultRow:
     prompt_sha256, images_sha256: what was asked, and of what.
     gold: what a metric needs, as `Sample.gold` gives it.
     score: under `scoring`; None where the benchmark leaves the sample out.
-    settings: of the method; run: versions, hardware, type, attention kernel, batch, seed.
+    settings: of the method; run: versions, hardware, weights, type, attention kernel, batch, seed.
     seconds: by part; "decode" is that of the pictures, "total" everything else.
+    benchmark_settings: of a benchmark that is made, not read.
+    prompted_as: the scoring whose prompt was asked, where that is not `scoring`.
     """
 
     benchmark: str
@@ -50,8 +52,20 @@ class ResultRow:
     seconds: Mapping[str, float]
     settings: Mapping[str, Any]
     run: Mapping[str, Any]
+    benchmark_settings: Mapping[str, Any] = field(default_factory=dict)
+    prompted_as: str | None = None
     schema: int = SCHEMA
     extra_new_tokens: int = 0
+
+    @property
+    def total_s(self) -> float:
+        """Seconds of everything but decoding the pictures."""
+        return self.seconds["total"]
+
+    @property
+    def visual_tokens(self) -> int:
+        """Cells of pictures and crops."""
+        return self.source_tokens + self.roi_tokens
 
     def scored(self) -> Scored:
         """As a benchmark's metric takes it."""
@@ -110,3 +124,19 @@ def read_results(path: Path) -> Iterator[ResultRow]:
             yield ResultRow(**found)
         except TypeError as error:
             raise DataError(f"{path}: a row is no result of 'qzoom eval run': {error}") from None
+
+
+def rows_of_one_benchmark(path: Path) -> list[ResultRow]:
+    """All rows of a file.
+
+    Raises:
+        DataError: when there is none, or they are of several benchmarks or scorings.
+    """
+    rows = list(read_results(path))
+    if not rows:
+        raise DataError(f"{path} holds no row; make some with 'qzoom eval run'")
+    for name in ("benchmark", "scoring"):
+        found = sorted({str(getattr(row, name)) for row in rows})
+        if len(found) > 1:
+            raise DataError(f"{path} holds rows with {name} {' and '.join(found)}; split the file")
+    return rows

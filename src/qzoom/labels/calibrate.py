@@ -18,9 +18,10 @@ from qzoom.labels.calibration_report import CalibrationReport, calibration_repor
 from qzoom.labels.consistency import AnswerRule, strict_rule
 from qzoom.labels.jsonl import write_json
 from qzoom.labels.pool import QuestionPool
-from qzoom.labels.reliability_plot import require_matplotlib, save_reliability
+from qzoom.labels.reliability_plot import save_reliability
 from qzoom.labels.trajectories import read_outcomes
 from qzoom.loading import load
+from qzoom.plotting import require_matplotlib
 from qzoom.progress import Say
 from qzoom.zoom.model import ZoomModel
 

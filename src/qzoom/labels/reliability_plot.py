@@ -2,48 +2,26 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
-from qzoom.errors import ConfigError
 from qzoom.intervals import wilson
 from qzoom.labels.calibration_report import CalibrationReport, Reliability
+from qzoom.plotting import COLOURS, MARKERS, new_figure, save_figure, tidy
 
 PICTURES: Final = ("reliability.png", "reliability.svg")
 
-# Two colours of Okabe and Ito that every kind of colour vision tells apart; markers differ too.
-_BEFORE: Final = {"color": "#D55E00", "marker": "o"}
-_AFTER: Final = {"color": "#0072B2", "marker": "s"}
-
-
-def require_matplotlib() -> Any:
-    """The library.
-
-    Raises:
-        ConfigError: If it is not installed.
-    """
-    try:
-        import_module("matplotlib.figure")
-        return import_module("matplotlib")
-    except ImportError:
-        message = "the diagram needs matplotlib: install it, pip install 'qzoom[train]'"
-        raise ConfigError(message) from None
+_BEFORE: Final = {"color": COLOURS[1], "marker": MARKERS[0]}
+_AFTER: Final = {"color": COLOURS[0], "marker": MARKERS[1]}
 
 
 def save_reliability(report: CalibrationReport, folder: Path) -> None:
     """Write `reliability.png` and `reliability.svg`."""
-    matplotlib = require_matplotlib()
-    figure = _draw(matplotlib, report)
-    # Without a date and with fixed ids, the same report gives the same file.
-    with matplotlib.rc_context({"svg.hashsalt": "qzoom"}):
-        for name in PICTURES:
-            meta = {"Date": None} if name.endswith("svg") else None
-            figure.savefig(folder / name, dpi=150, metadata=meta)
+    save_figure(_draw(report), folder / "reliability")
 
 
-def _draw(matplotlib: Any, report: CalibrationReport) -> Any:
-    figure = matplotlib.figure.Figure(figsize=(6, 6.6), layout="constrained")
+def _draw(report: CalibrationReport) -> Any:
+    figure = new_figure(6, 6.6)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     upper.plot((0, 1), (0, 1), color="0.6", linewidth=1, label="calibrated")
     named = (
@@ -66,9 +44,7 @@ def _draw(matplotlib: Any, report: CalibrationReport) -> Any:
     figure.legend(loc="outside upper center", ncols=3, frameon=False, title=title)
     lower.set(xlabel="probability that a crop mends the answer", ylabel="questions")
     for axes in (upper, lower):
-        axes.grid(color="0.92")
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
+        tidy(axes)
     return figure
 
 

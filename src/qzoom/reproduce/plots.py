@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-# Wong's palette: told apart with every kind of colour vision.
-COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
-MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X")
+from qzoom.plotting import CAPTION_COLOUR, COLOURS, MARKERS, new_figure, save_figure, tidy
 
 
 def plot_stages(rows: Mapping[str, Any], caption: str, target: Path) -> None:
@@ -52,16 +50,12 @@ def plot_gates(curves: Mapping[str, Any], caption: str, target: Path) -> None:
 
 
 def _figure() -> tuple[Any, Any]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4.6), layout="constrained")
+    figure = new_figure(7, 4.6)
     return figure, figure.subplots()
 
 
 def _finish(figure: Any, axes: Any, caption: str, target: Path) -> None:
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
+    tidy(axes)
     axes.legend(frameon=False, fontsize=9)
-    figure.supxlabel(caption, fontsize=8, color="#555555")
-    for suffix in (".png", ".svg"):
-        figure.savefig(target.with_suffix(suffix), dpi=150)
+    figure.supxlabel(caption, fontsize=8, color=CAPTION_COLOUR)
+    save_figure(figure, target)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 from qzoom.errors import ConfigError
 from qzoom.eval.benchmarks.base import Benchmark
@@ -25,16 +26,22 @@ MODULES: Final[dict[str, str]] = {
 """Module of each benchmark that is read from files; its `BENCHMARKS` holds it by name."""
 
 
-def benchmark_of(name: str) -> Benchmark:
+def benchmark_of(name: str, settings: Mapping[str, Any] | None = None) -> Benchmark:
     """The benchmark of that name.
 
+    Args:
+        settings: of one that is made, as its rows hold them; left out, its defaults.
+
     Raises:
-        ConfigError: when there is none.
+        ConfigError: when there is none, or it has no such settings.
     """
     if name == "synth":
         from qzoom.eval.benchmarks.synth import synth_benchmark
 
-        return synth_benchmark()
+        try:
+            return synth_benchmark(**(settings or {}))
+        except TypeError:
+            raise ConfigError(f"synth has no such settings: {dict(settings or {})}") from None
     if name not in MODULES:
         raise ConfigError(f"no benchmark is called {name!r}; known: {', '.join(names())}")
     module = import_module(f"qzoom.eval.benchmarks.{MODULES[name]}")

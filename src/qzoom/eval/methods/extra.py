@@ -31,8 +31,8 @@ def with_extra(default: T, extra: Mapping[str, Any] | None, method: str) -> T:
     known = [field.name for field in dataclasses.fields(default)]  # type: ignore[arg-type]
     unknown = sorted(set(extra or ()) - set(known))
     if unknown:
-        listed = f"; known: {', '.join(known)}" if known else ""
-        raise ConfigError(f"{method} has no setting {unknown[0]!r} of its own{listed}")
+        has = f"it knows {', '.join(known)}" if known else "it has none of its own"
+        raise ConfigError(f"method {method} has no setting {unknown[0]!r}; {has}")
     # Lists are what settings are checked as; a caller in Python may give tuples.
     return filled(default, json.loads(json.dumps(dict(extra or {}))), method)
 

@@ -17,6 +17,12 @@ from qzoom.zoom.session import ImageSession
 ZOOMS: Final[dict[str, Zoom]] = {"direct": "never", "zoom": "auto", "always": "always"}
 """By name of the method: "direct" is the plain resize baseline, "always" has no gate (SD-RPN)."""
 
+ZOOM_FIELDS: Final = (
+    *("mode", "roi_threshold_of", "min_crop_cells", "max_crop_cells", "min_crop_side_px"),
+    *("blur_sigma", "sink_rule", "sink_cutoff", "align_roi_positions"),
+)
+"""Of `ZoomConfig`: what may be set without other weights, besides the thresholds."""
+
 
 @dataclass(frozen=True)
 class OwnMethod:
@@ -62,9 +68,12 @@ class OwnOpened:
 
 
 def described(model: ZoomModel) -> dict[str, Any]:
-    """What every method says about its model."""
+    """What every method says about its model: budget, and how crops are found and sized."""
     least, most = model.pipeline.budget_cells
-    return {"model": model.name, "min_cells": least, "max_cells": most}
+    found = {"model": model.name, "min_cells": least, "max_cells": most}
+    if not model.config.enabled:
+        return found
+    return found | {"zoom": {name: getattr(model.config, name) for name in ZOOM_FIELDS}}
 
 
 def _either(given: float | None, own: float) -> float:
