@@ -13,6 +13,7 @@ from tests.tiny import FAMILIES, Family
 from tests.tiny_chat import chat_model, picture
 
 from qzoom.backbones.base import VisionFeatures
+from qzoom.cli import main
 from qzoom.errors import CheckpointError, ConfigError
 from qzoom.eval.methods.registry import MethodOptions, method_of
 from qzoom.eval.rivals import response_attention, vicrop
@@ -235,7 +236,7 @@ def detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     torch.manual_seed(0)
     GroundingDinoForObjectDetection(config).eval().save_pretrained(folder)
-    images = GroundingDinoImageProcessorPil(size={"shortest_edge": 64, "longest_edge": 96})
+    images = GroundingDinoImageProcessorPil(size={"shortest_edge": 128, "longest_edge": 192})
     tokenizer = BertTokenizerFast(vocab=str(folder / "vocab.txt"))
     GroundingDinoProcessor(images, tokenizer).save_pretrained(folder)
     return folder
@@ -254,6 +255,20 @@ def test_a_detector_says_where_to_look(detector: Path) -> None:
         assert first.boxes_px_xyxy == again.boxes_px_xyxy
         assert len(first.boxes_px_xyxy) == boxes
         assert first.prefills == (2 if crop_as == "aligned" else 1)
+
+
+@pytest.mark.parametrize(
+    ("method", "setting"),
+    [("grounding_dino_1", "detector={detector}"), ("vicrop", "layer=2"), ("random_crop", "area=1")],
+)
+def test_rows_of_rivals_reproduce(
+    method: str, setting: str, detector: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = str(tmp_path / "rows.jsonl")
+    asked = ["eval", "synth", "--scenes", "1", "--method", method, "--seed", "3", "--out", rows]
+    assert main([*asked, "--set", setting.format(detector=detector)]) == 0
+    assert main(["eval", "rerun", rows, "--all"]) == 0
+    assert capsys.readouterr().out.endswith("3 of 3 rows reproduce\n")
 
 
 @pytest.mark.parametrize(

@@ -101,10 +101,12 @@ def method_for(row: ResultRow, model: ZoomModel) -> Method:
     model = model.with_budget(**budget) if budget else model
     if zoom := row.settings.get("zoom"):
         model = model.with_zoom(**zoom)
-    method = _built(row, model, {})
+    try:
+        usual = _built(row, model, {}).settings()
+    except ConfigError:  # it has a setting without a default, such as a detector
+        usual = {}
     # Only what is not a default is asked for: some settings follow from others.
-    if own := _own_settings(row, method):
-        method = _built(row, model, own)
+    method = _built(row, model, _own_settings(row, usual))
     _check_settings(row, method)
     return method
 
@@ -116,9 +118,9 @@ def _built(row: ResultRow, model: ZoomModel, extra: Mapping[str, Any]) -> Method
     return method_of(row.method, model, options)
 
 
-def _own_settings(row: ResultRow, method: Method) -> dict[str, Any]:
-    """Settings of the row, those of its method alone, that a method without any has otherwise."""
-    made = json.loads(json.dumps(method.settings()))
+def _own_settings(row: ResultRow, usual: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of the row, those of its method alone, that differ from the usual ones."""
+    made = json.loads(json.dumps(usual))
     return {
         name: value
         for name, value in row.settings.items()
