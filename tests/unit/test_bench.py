@@ -14,7 +14,7 @@ from qzoom.bench.mixes import mix_of
 from qzoom.bench.ours import NEVER, Ours, under
 from qzoom.bench.plain import Plain
 from qzoom.bench.prompts import Prompt
-from qzoom.bench.shapes import SHAPES
+from qzoom.bench.shapes import SHAPES, with_picture
 from qzoom.bench.subject import Subject, build
 from qzoom.cli import main
 
@@ -66,6 +66,14 @@ def test_a_threshold_splits_a_batch(subject: Subject) -> None:
     ]
 
 
+@pytest.mark.parametrize("cells", [48, 576, 4096])
+def test_the_picture_fills_the_budget(cells: int) -> None:
+    shape = with_picture(SHAPES["tiny-windowed"], cells)
+    side = 28
+    width, height = shape.image_wh_px
+    assert cells <= width * height / side**2 < 1.3 * cells
+
+
 def test_mixes_add_up() -> None:
     seconds = {
         "plain": [10.0],
@@ -106,7 +114,7 @@ def test_the_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = json.loads(out.read_text())
     assert report["settings"]["budgets"] == list(plan.budgets)
     (row,) = report["budgets"]
-    assert row["cells"] <= 48
+    assert 40 <= row["cells"] <= 48
     # A zoomed question costs more than a direct one, and less than two prefills.
     assert row["flops"]["ours direct"] < row["flops"]["ours zoomed 20"]
     assert row["flops"]["ours zoomed 20"] < row["flops"]["two prefills 20"]

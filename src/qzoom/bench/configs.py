@@ -6,10 +6,8 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerFast, Qwen2_5_VLConfig, Qwen3VLConfig
 
-from qzoom.bench.shapes import Shape
+from qzoom.bench.shapes import MERGE, PATCH_PX, Shape
 
-PATCH_PX = {"qwen3_vl": 16, "qwen2_5_vl": 14}
-MERGE = 2
 WINDOW_PX = 112
 
 

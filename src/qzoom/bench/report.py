@@ -12,7 +12,7 @@ from qzoom.bench.against import against_largest
 from qzoom.bench.machine_peaks import peak_flops_per_s
 from qzoom.bench.measure import BenchPlan, Measured, measure_batch, measure_budget
 from qzoom.bench.mixes import batch_summary, mixes_of
-from qzoom.bench.shapes import SHAPES
+from qzoom.bench.shapes import SHAPES, with_picture
 from qzoom.bench.subject import Subject, build
 from qzoom.errors import ConfigError
 from qzoom.eval.machine import machine
@@ -33,7 +33,8 @@ def run_bench(
     kind = getattr(torch, dtype, None)
     if not isinstance(kind, torch.dtype):
         raise ConfigError(f"dtype is {dtype!r}; use float32, bfloat16 or float16")
-    subject = build(SHAPES[shape], dtype=kind, device=device, attn=attn, seed=seed)
+    sized = with_picture(SHAPES[shape], max(plan.budgets))
+    subject = build(sized, dtype=kind, device=device, attn=attn, seed=seed)
     roof = peak_flops_per_s(device, kind)
     report: dict[str, Any] = {
         "settings": {

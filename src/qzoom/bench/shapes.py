@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final, Literal
 
 Family = Literal["qwen3_vl", "qwen2_5_vl"]
+
+PATCH_PX: Final[Mapping[Family, int]] = MappingProxyType({"qwen3_vl": 16, "qwen2_5_vl": 14})
+MERGE: Final = 2
+"""Patches along one side of a cell."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,14 @@ class Shape:
     image_wh_px: tuple[int, int] = (2560, 1920)
     min_cells: int = 128
     max_cells: int = 576
+
+
+def with_picture(shape: Shape, cells: int) -> Shape:
+    """The shape with a picture that fills a budget of so many cells."""
+    cell_px = PATCH_PX[shape.family] * MERGE
+    rows = math.ceil(math.sqrt(cells * 3 / 4))
+    size_px = math.ceil(rows * 4 / 3) * cell_px, rows * cell_px
+    return replace(shape, image_wh_px=size_px)
 
 
 _TINY = Shape(

@@ -18,8 +18,8 @@ from transformers import (
     Qwen3VLForConditionalGeneration,
 )
 
-from qzoom.bench.configs import MERGE, PATCH_PX, config_of
-from qzoom.bench.shapes import Shape
+from qzoom.bench.configs import config_of
+from qzoom.bench.shapes import MERGE, PATCH_PX, Shape
 from qzoom.checkpoints.loaded import LoadedCheckpoint
 from qzoom.images.pipeline import ImagePipeline
 from qzoom.zoom.branches import ZoomAddOn

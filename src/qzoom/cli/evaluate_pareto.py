@@ -45,6 +45,10 @@ def add_pareto(kinds: argparse._SubParsersAction[Parser]) -> None:
         "--budgets", nargs="+", type=positive_int, metavar="N",
         help="visual tokens, most (default: 256 to 4096; embedded model on synth: 64 to 1024)",
     )  # fmt: skip
+    parser.add_argument(
+        "--points", nargs="+", type=_point, default=[], metavar="METHOD@N",
+        help="more points, besides all methods under all budgets",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="rows and figure")
     parser.add_argument(
         "--slice", type=positive_int, default=20, metavar="N",
@@ -91,11 +95,10 @@ def _answered(args: argparse.Namespace) -> list[Any]:
     benchmark, data = _benchmark(args)
     model = open_model(args)
     methods = {}
-    for name in dict.fromkeys(args.methods or METHODS):
-        for cells in sorted(set(args.budgets or _budgets(args))):
-            least = None if args.min_cells is None else min(args.min_cells, cells)
-            budgeted = under_budget(args, model, least, cells)
-            methods[work.PointKey(name, cells)] = method_over(args, budgeted, name)
+    for name, cells in _points(args):
+        least = None if args.min_cells is None else min(args.min_cells, cells)
+        budgeted = under_budget(args, model, least, cells)
+        methods[work.PointKey(name, cells)] = method_over(args, budgeted, name)
     plan = import_module("qzoom.eval.runner").RunPlan(
         args.scoring, args.limit, False, args.max_bad, args.repeats
     )
@@ -105,6 +108,20 @@ def _answered(args: argparse.Namespace) -> list[Any]:
         slice_size=args.slice, after=pulse.update,
     )  # fmt: skip
     return list(methods)
+
+
+def _points(args: argparse.Namespace) -> list[tuple[str, int]]:
+    """Methods with their budgets, each once."""
+    budgets = sorted(set(args.budgets or _budgets(args)))
+    grid = [(name, cells) for name in args.methods or METHODS for cells in budgets]
+    return list(dict.fromkeys([*grid, *args.points]))
+
+
+def _point(text: str) -> tuple[str, int]:
+    name, at, cells = text.partition("@")
+    if not (name and at):
+        raise argparse.ArgumentTypeError(f"must be METHOD@N, got {text!r}")
+    return name, positive_int(cells)
 
 
 def _benchmark(args: argparse.Namespace) -> tuple[Any, Path]:
