@@ -146,9 +146,22 @@ def test_vlmevalkit_messages_are_answered_as_the_model_does(
     assert row["boxes_px_xyxy"] == [list(box) for box in expected.boxes_xyxy_px]
     assert answered(model, struct[2:])
     with pytest.raises(DataError, match="TOY: a part is of type 'video'"):
-        answered(model, [{"type": "video", "value": "a.mp4"}])
-    with pytest.raises(ImageError, match="nowhere"):
-        answered(model, [{"type": "image", "value": "nowhere.png"}, struct[2]])
+        model.generate_inner([{"type": "video", "value": "a.mp4"}], "TOY")
+
+
+def test_a_picture_that_cannot_be_read_is_named_with_its_dataset(
+    checkpoint: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "cut.png"
+    picture(240, 200, 0).save(path)
+    path.write_bytes(path.read_bytes()[:-400])
+    model = QzoomVLM(pretrained=checkpoint, zoom="never")
+    struct = [{"type": "image", "value": str(path)}, {"type": "text", "value": "what is it?"}]
+    with pytest.raises(ImageError, match=r"TOY, pictures \[.*cut\.png'\]: the image is damaged"):
+        answered(model, struct)
+    path.unlink()
+    with pytest.raises(ImageError, match=r"TOY, .*: no image file at .*cut\.png"):
+        model.generate_inner(struct, "TOY")
 
 
 def test_registering_names_it_among_the_models_of_vlmevalkit(
@@ -164,6 +177,31 @@ def test_registering_names_it_among_the_models_of_vlmevalkit(
     assert model.model.name == Path(checkpoint).name
     with pytest.raises(ConfigError, match="unknown model argument 'zom'"):
         register(zom="auto")
+
+
+def infer_data(config: ModuleType, model_name: str, use_vllm: bool = False) -> Any:
+    """How the inference of VLMEvalKit makes a model of its name."""
+    kwargs = {}
+    if any(part in model_name for part in ("Llama-4", "Qwen2-VL", "Qwen2.5-VL")):
+        kwargs = {"use_vllm": use_vllm}
+    return config.supported_VLM[model_name](**kwargs)
+
+
+@pytest.mark.parametrize("name", ["Q-Zoom-Qwen2.5-VL-3B", "Q-Zoom-Qwen3VL-4B"])
+def test_a_name_that_says_its_backbone_is_taken(
+    checkpoint: str, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    config = ModuleType("vlmeval.config")
+    config.supported_VLM = {}  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "vlmeval", ModuleType("vlmeval"))
+    monkeypatch.setitem(sys.modules, "vlmeval.config", config)
+    register(name, pretrained=checkpoint, zoom="never")
+    assert infer_data(config, name).model.name == Path(checkpoint).name
+
+
+def test_vllm_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"use_vllm is set; .* leave out --use-vllm"):
+        QzoomVLM(use_vllm=True)
 
 
 def test_the_harness_s_own_base_class_is_used_where_it_is_there(

@@ -7,7 +7,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-from qzoom.errors import DataError
+from qzoom.errors import ConfigError, DataError, QZoomError
 from qzoom.eval.adapters.model_args import read_args
 from qzoom.eval.adapters.zoom_log import ZoomLog
 
@@ -44,10 +44,11 @@ class QzoomVLM(_base()):  # type: ignore[misc]
 
     INTERLEAVE = False
 
-    def __init__(self, **model_args: Any) -> None:
+    def __init__(self, *, use_vllm: bool = False, **model_args: Any) -> None:
         """Load the model.
 
         Args:
+            use_vllm: what VLMEvalKit tells models whose name says Qwen2.5-VL, asked for or not.
             model_args: fields of `HarnessArgs`.
 
         Raises:
@@ -55,6 +56,8 @@ class QzoomVLM(_base()):  # type: ignore[misc]
                 loaded or asked in this way.
         """
         super().__init__()
+        if use_vllm:
+            raise ConfigError("use_vllm is set; qzoom answers by itself: leave out --use-vllm")
         args = read_args(model_args)
         self.model = args.load()
         self._ask = args.ask_options()
@@ -71,7 +74,8 @@ class QzoomVLM(_base()):  # type: ignore[misc]
             message: parts with "type" ("image" or "text") and "value" (a path, or the text).
 
         Raises:
-            QZoomError: for a part of another type, a picture that cannot be read, or no text.
+            QZoomError: naming dataset and pictures, for a part of another type, a picture that
+                cannot be read, or no text.
         """
         for part in message:
             if part["type"] not in ("image", "text"):
@@ -80,7 +84,10 @@ class QzoomVLM(_base()):  # type: ignore[misc]
                 )
         pictures = [part["value"] for part in message if part["type"] == "image"]
         text = "\n".join(part["value"] for part in message if part["type"] == "text")
-        answer = self.model.open(pictures).ask(text, **self._ask)
+        try:
+            answer = self.model.open(pictures).ask(text, **self._ask)
+        except QZoomError as error:
+            raise type(error)(f"{dataset}, pictures {pictures}: {error}") from None
         self._log.add(answer, 1, dataset=dataset, pictures=pictures)
         return answer.text
 
