@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.nn import functional as F
 
+from qzoom.bench import measure
 from qzoom.bench.against import against_largest
+from qzoom.bench.machine_peaks import counts_of
 from qzoom.bench.measure import BenchPlan
 from qzoom.bench.mixes import mix_of
 from qzoom.bench.ours import NEVER, Ours, under
@@ -72,6 +76,34 @@ def test_the_picture_fills_the_budget(cells: int) -> None:
     side = 28
     width, height = shape.image_wh_px
     assert cells <= width * height / side**2 < 1.3 * cells
+
+
+def test_gates_that_are_equal_zoom_together(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gates = SimpleNamespace(gate_probability=[0.75, 0.5, 0.5, 0.25])
+    monkeypatch.setattr(Ours, "_details", lambda *_: gates)
+    assert Ours(subject, 1).threshold_for(0.5, []) == (0.5, 3)
+
+
+def test_attention_is_counted() -> None:
+    """Two products of heads * rows * rows * size, two operations for each multiply-add."""
+    heads = torch.randn(1, 4, 64, 32)
+    flops, _ = counts_of(lambda: F.scaled_dot_product_attention(heads, heads, heads), "cpu")
+    assert flops == 2 * 2 * 4 * 64 * 64 * 32
+
+
+def test_every_contender_has_a_turn_that_does_not_count(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns: list[str] = []
+    work = {name: lambda name=name: turns.append(name) for name in ("counted", "later")}
+    first = SimpleNamespace(grid_hw=(2, 3), inputs={"input_ids": torch.zeros(1, 9)})
+    monkeypatch.setattr(measure, "_contenders", lambda *_: (work, ["counted"], first))
+    plan = BenchPlan((48,), (20,), (1,), (0.5,), (1,), repeats=2)
+    found = measure.measure_budget(subject, 48, plan)
+    assert (turns.count("counted"), turns.count("later")) == (3, 3)
+    assert [len(seconds) for seconds in found.seconds.values()] == [2, 2]
 
 
 def test_mixes_add_up() -> None:

@@ -6,6 +6,7 @@ from random import Random
 import pytest
 
 from qzoom.errors import QZoomError
+from qzoom.eval import bootstrap
 from qzoom.eval.bootstrap import clustered_mean
 
 
@@ -31,6 +32,13 @@ def test_equal_answers_within_a_picture_widen_it() -> None:
     assert (together.samples, together.clusters) == (1000, 100)
     ratio = (together.high - together.low) / (apart.high - apart.low)
     assert ratio == pytest.approx(math.sqrt(10), rel=0.1)
+
+
+def test_draws_in_blocks_are_the_same_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = [0.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0]
+    whole = clustered_mean(values, range(7))
+    monkeypatch.setattr(bootstrap, "_BLOCK", 23)
+    assert clustered_mean(values, range(7)) == whole
 
 
 def test_nothing_has_no_mean() -> None:

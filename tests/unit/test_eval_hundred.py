@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -128,5 +129,8 @@ def test_a_hundred_samples(tmp_path: Path, name: str) -> None:
         scores = summarize(benchmark, found, scoring)["scores"]
         assert scores
         assert all(math.isfinite(value) for value in scores.values())
+        every = [replace(row.scored(), score=1.0) for row in found]
+        headline = next(iter(benchmark.summarize(every, scoring).values()))
+        assert (headline > 1) == (scoring in benchmark.points)
         again = run_benchmark(benchmark, tmp_path / "files", parrot, out, plan, {"seed": 0})
         assert (again.known, again.answered) == (LIMIT, 0)

@@ -60,6 +60,7 @@ def test_a_row_scored_again_reproduces_under_its_own_prompt(
         ("gate_probability", 0.123456),
         ("boxes_px_xyxy", [[0, 0, 1, 1]]),
         ("roi_tokens", 999),
+        ("extra_new_tokens", 7),
         ("images_sha256", ["0" * 64]),
         ("prompt_sha256", "0" * 64),
         ("score", 0.25),

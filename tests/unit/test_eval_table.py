@@ -55,7 +55,9 @@ def test_other_samples_machines_and_points_are_noted() -> None:
             return {"points": 1000.0 + len(scored)}
 
         fake = fake_benchmark(name)
-        return fake if name == "fake" else dataclasses.replace(fake, summarize=summed)
+        if name == "fake":
+            return fake
+        return dataclasses.replace(fake, summarize=summed, points=frozenset({"lmms-eval"}))
 
     elsewhere = {"run": {**make_row("a1", 1.0).run, "hardware": "slide rule"}}
     rows = rows_of({}, {"a1": 1.0, "b1": 0.0}) + rows_of({}, {"a1": 1.0}, "other")
@@ -70,6 +72,13 @@ def test_other_samples_machines_and_points_are_noted() -> None:
         "times are of different machines",
     ]
     assert "1001.0" in render(table, "terminal")
+
+
+def test_a_single_point_is_no_share() -> None:
+    fake = dataclasses.replace(fake_benchmark(), points=frozenset({"lmms-eval"}))
+    table = build_table([make_row("a1", 1.0)], lambda name: fake)
+    assert table.points == {"fake"}
+    assert " 1.0 " in render(table, "terminal")
 
 
 def test_lines_are_told_apart_by_what_differs() -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 _SIDE: Final = {"cpu": 2048, "cuda": 8192}
+Shape = tuple[int, ...]
 _MIB: Final = 1 << 20
+_CPU_ATTENTION: Final = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 
 
 def peak_flops_per_s(device: str, dtype: torch.dtype, repeats: int = 5) -> float:
@@ -35,10 +37,16 @@ def counts_of(work: Callable[[], object], device: str) -> tuple[int, float | Non
     counts whole squares, causal or not. Memory is that of the device, or resident on a CPU; None
     where the system does not tell.
     """
-    counter = FlopCounterMode(display=False)
+    # The counter knows the attention kernels of GPUs alone.
+    counter = FlopCounterMode(display=False, custom_mapping={_CPU_ATTENTION: _attention_flops})
     with counter:
         peak_mib = _peak_mib_of(work, device)
     return int(counter.get_total_flops()), peak_mib
+
+
+def _attention_flops(query: Shape, key: Shape, value: Shape, *_: Any, **__: Any) -> int:
+    count: Any = sdpa_flop_count
+    return int(count(query, key, value))
 
 
 def _peak_mib_of(work: Callable[[], object], device: str) -> float | None:

@@ -53,8 +53,12 @@ def measure_budget(subject: Subject, budget: int, plan: BenchPlan) -> Measured:
     """One question at a time: from scratch, later ones of a picture, and to the first token."""
     contenders, counted, first = _contenders(subject, budget, plan)
     flops, peaks, device = dict[str, int](), dict[str, float | None](), str(subject.model.device)
-    for name in counted:
-        flops[name], peaks[name] = counts_of(contenders[name], device)
+    # This is the turn that does not count.
+    for name, work in contenders.items():
+        if name in counted:
+            flops[name], peaks[name] = counts_of(work, device)
+        else:
+            work()
     seconds = in_turns(contenders, plan.repeats, plan.clock, warm_up=0)
     rows, cols = first.grid_hw
     tokens = int(first.inputs["input_ids"].shape[1])

@@ -70,8 +70,8 @@ class Prompt:
         block = [ids.vision_start, *[ids.image] * cells, ids.vision_end]
         return self._tensors(
             torch.cat([before, torch.tensor(block), after]),
-            torch.cat([self.inputs["pixel_values"].cpu(), crop.pixel_values]),
-            torch.cat([self.inputs["image_grid_thw"].cpu(), crop.image_grid_thw]),
+            torch.cat([self.inputs["pixel_values"], crop.pixel_values.to(model.device)]),
+            torch.cat([self.inputs["image_grid_thw"], crop.image_grid_thw.to(model.device)]),
         )
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from statistics import median
 from typing import Any
 
 import torch
@@ -72,7 +73,7 @@ def _batches(subject: Subject, budget: int, plan: BenchPlan, say: Say) -> list[d
 
 
 def _budget(measured: Measured, roof: float) -> dict[str, Any]:
-    medians = {name: sorted(runs)[len(runs) // 2] for name, runs in measured.seconds.items()}
+    medians = {name: median(runs) for name, runs in measured.seconds.items()}
     shares = {
         name: round(flops / medians[name] / roof, 3) for name, flops in measured.flops.items()
     }

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from qzoom.errors import QZoomError
 
 DRAWS: Final = 4000
+_BLOCK: Final = 1 << 21
+"""Clusters drawn at once, so that large benchmarks do not fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,11 @@ def _drawn_ratios(
     over_sums: NDArray[np.float64], under_sums: NDArray[np.float64], seed: int
 ) -> NDArray[np.float64]:
     """Ratio of the sums of each draw of clusters."""
-    clusters = len(over_sums)
-    drawn = np.random.default_rng(seed).integers(0, clusters, (DRAWS, clusters))
-    ratios: NDArray[np.float64] = over_sums[drawn].sum(1) / under_sums[drawn].sum(1)
+    clusters, rng = len(over_sums), np.random.default_rng(seed)
+    ratios: NDArray[np.float64] = np.empty(DRAWS)
+    step = max(1, _BLOCK // clusters)
+    for first in range(0, DRAWS, step):
+        block = ratios[first : first + step]
+        drawn = rng.integers(0, clusters, (len(block), clusters))
+        block[:] = over_sums[drawn].sum(1) / under_sums[drawn].sum(1)
     return ratios

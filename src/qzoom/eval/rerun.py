@@ -28,6 +28,7 @@ Load = Callable[[ResultRow], ZoomModel]
 EXACT: Final = (
     *("prompt_sha256", "images_sha256", "prediction", "score", "zoomed", "boxes_px_xyxy"),
     *("source_tokens", "roi_tokens", "prompt_tokens", "new_tokens", "prefills"),
+    "extra_new_tokens",
 )
 GATE_TOLERANCE: Final = {"float32": 1e-6}
 OTHER_GATE_TOLERANCE: Final = 1e-2

@@ -6,8 +6,9 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from qzoom.data import fields
 from qzoom.errors import DataError
 from qzoom.eval.benchmarks.base import Scored
 from qzoom.eval.methods.base import Told
@@ -15,6 +16,15 @@ from qzoom.eval.samples import Sample
 from qzoom.labels.jsonl import read_rows
 
 SCHEMA = 1
+_TEXTS: Final = (
+    *("benchmark", "sample", "image_key", "method", "scoring"),
+    *("prediction", "prompt_sha256"),
+)
+_COUNTS: Final = (
+    *("source_tokens", "roi_tokens", "prompt_tokens", "new_tokens", "max_new_tokens"),
+    *("prefills", "extra_new_tokens"),
+)
+_OBJECTS: Final = ("gold", "seconds", "settings", "run", "benchmark_settings")
 
 
 @dataclass(frozen=True)
@@ -121,9 +131,31 @@ def read_results(path: Path) -> Iterator[ResultRow]:
                 f"{path}: a row has schema {found.get('schema')!r}, this qzoom reads {SCHEMA}"
             )
         try:
-            yield ResultRow(**found)
-        except TypeError as error:
+            row = ResultRow(**found)
+            _check(row)
+        except (TypeError, DataError) as error:
             raise DataError(f"{path}: a row is no result of 'qzoom eval run': {error}") from None
+        yield row
+
+
+def _check(row: ResultRow) -> None:
+    """Refuse what would make nonsense of a sum, or end it."""
+    for name in _TEXTS:
+        if not isinstance(value := getattr(row, name), str):
+            raise DataError(f"{name} must be text, got {fields.shown(value)}")
+    for name in _COUNTS:
+        fields.whole_number(getattr(row, name), name)
+    for name in _OBJECTS:
+        fields.mapping(getattr(row, name), name)
+    for name in ("images_sha256", "boxes_px_xyxy"):
+        fields.items(getattr(row, name), name)
+    for name in ("score", "gate_probability"):
+        if (value := getattr(row, name)) is not None:
+            fields.number(value, name)
+    if not isinstance(row.zoomed, bool):
+        raise DataError(f"zoomed must be true or false, got {fields.shown(row.zoomed)}")
+    if fields.number(row.seconds.get("total"), "seconds.total") < 0:
+        raise DataError(f"seconds.total is {row.seconds['total']}; it must be at least 0")
 
 
 def rows_of_one_benchmark(path: Path) -> list[ResultRow]:

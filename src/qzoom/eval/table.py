@@ -103,7 +103,12 @@ def build_table(
     cells = [
         {key: _cell(own, benchmark_of, by) for key, own in group.columns.items()} for group in found
     ]
-    points = frozenset(key for row in cells for key, cell in row.items() if cell.score > 1)
+    points = frozenset(
+        key
+        for group in found
+        for key, own in group.columns.items()
+        if by == "benchmark" and own[0].scoring in benchmark_of(own[0].benchmark).points
+    )
     shares = [key for key in titles if key not in points]
     labels = _labels([group.identity for group in found])
     lines = tuple(

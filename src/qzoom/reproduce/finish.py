@@ -21,7 +21,7 @@ def finish(space: Workspace, settings: ReproduceSettings, trunk: str, adapter: s
     """Calibrate on fresh scenes and write the model, in bfloat16 as the embedded one is."""
     tune = space / "tune"
     write_scenes(tune, settings.amounts.tune_scenes, "reproduce-tune")
-    model = load(space / trunk, adapter=space / adapter).with_zoom(**settings.finished)
+    model = load(space / trunk, adapter=space / adapter)
     plan = CalibrationPlan(run=AnswerRun(batch_size=16), max_new_tokens=8)
     report = calibrate(pool_of(tune), model, space / "calibration", plan, _say)
     levels = report.thresholds

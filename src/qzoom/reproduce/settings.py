@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from qzoom.labels.gate_labels import GateLabelKind
 from qzoom.labels.mining import MiningSettings
@@ -52,8 +50,6 @@ class ReproduceSettings:
         mining, sft: Hard samples, and the trunk's training on them.
         gate, gate_cells: The gate's training, and the resolutions of its labels.
         final_gate: Labels of the gate that goes into the finished model.
-        finished: Fields of the zoom configuration that the finished model has in place of those
-            of the tables; its levels of effort are calibrated with them.
         heads_kept: Grounding heads whose attention makes the labels.
     """
 
@@ -67,6 +63,5 @@ class ReproduceSettings:
     gate: GateRecipe = field(default_factory=GateRecipe)
     gate_cells: tuple[int, ...] = (16, 36, 64, 144, 400, 900)
     final_gate: GateLabelKind = "crop-fix"
-    finished: Mapping[str, Any] = field(default_factory=dict)
     heads_kept: int = 4
     workers: int = 1

@@ -36,6 +36,7 @@ class Benchmark:
         harness prints them.
     hub_ids: datasets of the hub whose cached snapshots `read` understands, tried in this order.
     settings: of a benchmark that is made, not read; rows made under others are refused.
+    points: scorings whose headline number counts points or percent, and is no share.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Benchmark:
     summarize: Callable[[Sequence[Scored], Scoring], dict[str, float]]
     hub_ids: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    points: frozenset[Scoring] = frozenset()
 
 
 def mean_score(scored: Sequence[Scored]) -> float:

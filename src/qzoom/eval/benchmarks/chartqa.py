@@ -64,5 +64,6 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {
         _score,
         _summarize,
         ("lmms-lab-encoder/ChartQA", "lmms-lab/ChartQA"),
+        points=frozenset({"vlmevalkit"}),
     )
 }

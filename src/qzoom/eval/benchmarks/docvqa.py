@@ -49,7 +49,17 @@ def _summarize(scored: Sequence[Scored], scoring: Scoring) -> dict[str, float]:
 
 def _benchmark(name: str, title: str, config: str, stem: str) -> Benchmark:
     read = partial(_read, config=config, stem=stem)
-    return Benchmark(name, title, _MAX_NEW_TOKENS, read, _prompt, _score, _summarize, _HUB_IDS)
+    return Benchmark(
+        name,
+        title,
+        _MAX_NEW_TOKENS,
+        read,
+        _prompt,
+        _score,
+        _summarize,
+        _HUB_IDS,
+        points=frozenset({"vlmevalkit"}),
+    )
 
 
 BENCHMARKS: Final[dict[str, Benchmark]] = {

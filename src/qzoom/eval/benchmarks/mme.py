@@ -97,5 +97,6 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {
         scored_by({"lmms-eval": at_start, "vlmevalkit": among_words, "strict": stated}),
         _summarize,
         ("lmms-lab-encoder/MME", "lmms-lab/MME"),
+        points=frozenset(_HALVES),
     )
 }

@@ -90,5 +90,6 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {
         _score,
         _summarize,
         ("echo840/OCRBench",),
+        points=frozenset({"vlmevalkit"}),
     )
 }

@@ -103,5 +103,6 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {
         scored_by(_FINDERS),
         _summarize,
         ("lmms-lab-encoder/POPE", "lmms-lab/POPE"),
+        points=frozenset({"vlmevalkit"}),
     )
 }

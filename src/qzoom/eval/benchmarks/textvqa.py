@@ -60,5 +60,6 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {
         _score,
         _summarize,
         ("lmms-lab-encoder/textvqa", "lmms-lab/textvqa"),
+        points=frozenset({"vlmevalkit"}),
     )
 }

@@ -101,5 +101,6 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {
             "craigwu/vstar_bench",
             "xjtupanda/VStar_Bench",
         ),
+        points=frozenset({"lmms-eval"}),
     )
 }
