@@ -83,7 +83,7 @@ def test_infovqa_as_the_challenge_gives_it(tmp_path):
 def test_docvqa_as_the_challenge_gives_it(tmp_path):
     row = {"questionId": 5, "question": "How many?", "image": "documents/a.png", "answers": ["4"]}
     path = js(tmp_path / "val_v1.0.json", {"data": [row]})
-    with pytest.raises(DataError, match=r"sample 5: no image file at .*a\.png; bad picture 1"):
+    with pytest.raises(DataError, match=r"sample 5: no image file at .*a\.png; bad sample 1"):
         told("docvqa", path, tmp_path / "out.jsonl", "4")
     file(tmp_path / "documents/a.png", png())
     assert told("docvqa", path, tmp_path / "out.jsonl", "4")[2] == {"anls": 1.0}

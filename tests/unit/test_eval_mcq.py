@@ -222,5 +222,5 @@ def test_a_picture_that_is_none_is_counted_by_the_run(tmp_path: Path) -> None:
     rows = hrbench_rows(1)
     rows[2]["image"] = "bm8gcGljdHVyZQ" * 10
     write_tsv(tmp_path / "hr_bench_4k.tsv", rows)
-    with pytest.raises(DataError, match=r"sample 2: .*bad picture 1 where 0 are allowed"):
+    with pytest.raises(DataError, match=r"sample 2: .*bad sample 1 where 0 are allowed"):
         run("hrbench4k", tmp_path, tmp_path, ["A"] * 4)

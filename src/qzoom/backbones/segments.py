@@ -19,6 +19,8 @@ from torch.nn import functional as F
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.vision_utils import get_vision_window_index
 
+from qzoom.errors import ConfigError
+
 # A name with "flash" in it is handed the borders of the segments instead of single segments.
 NAME: Final = "qzoom_flash_segments"
 
@@ -71,10 +73,18 @@ class VisionPlan:
         }
 
     def runs_of(self, borders: Tensor) -> tuple[tuple[int, int], ...]:
-        """Runs of the segments that have these very borders."""
-        if self.windows is not None and borders is self.windows.borders:
-            return self.windows.runs
-        return self.pictures.runs
+        """Runs of the segments that have these very borders.
+
+        Raises:
+            ConfigError: When the vision model made borders of its own.
+        """
+        for segments in (self.windows, self.pictures):
+            if segments is not None and borders is segments.borders:
+                return segments.runs
+        raise ConfigError(
+            "the installed transformers attends within segments that were not planned; "
+            "use attn_implementation='eager', and report its version"
+        )
 
 
 def plan_pictures(image_grid_thw: Tensor, device: torch.device) -> VisionPlan:

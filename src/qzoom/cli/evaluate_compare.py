@@ -5,13 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from qzoom.cli.arguments import existing_file
 from qzoom.cli.terminal import printable
 
 if TYPE_CHECKING:
     from qzoom.cli.arguments import Parser
+
+
+FEW_PICTURES: Final = 20
+"""Below this the bootstrap sees too few clusters to know how much they vary."""
 
 
 def add_compare(kinds: argparse._SubParsersAction[Parser]) -> None:
@@ -61,6 +65,11 @@ def _text(found: dict[str, Any]) -> str:
         f"  {'zoomed':<16} {'samples':>9} {'score A':>9} {'score B':>9}",
     ]
     lines += [_gate(name, cell) for name, cell in found["gates"].items() if cell["samples"]]
+    if found["pictures"] < FEW_PICTURES:
+        lines.append(
+            f"  only {found['pictures']} pictures: the bootstrap's interval and p are too narrow; "
+            "trust the sign test"
+        )
     for name, (one, other) in found["runs_differ"].items():
         lines.append(f"  times are not comparable: {name} is {one} in A and {other} in B")
     return "\n".join(lines)

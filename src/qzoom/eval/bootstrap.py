@@ -75,7 +75,7 @@ def clustered_ratio(
 def bootstrap_p(differences: Sequence[float], clusters: Sequence[Hashable], seed: int = 0) -> float:
     """Two-sided p-value of a mean difference of 0, from the draws behind `clustered_mean`.
 
-    It is below 0.05 where that interval leaves 0 out, and at least 2 / (DRAWS + 1).
+    About 0.05 where that interval just leaves 0 out, and at least 2 / (DRAWS + 1).
 
     Raises:
         QZoomError: When there is no value, or the lengths differ.

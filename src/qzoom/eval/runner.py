@@ -13,7 +13,7 @@ from typing import Any, Final
 from PIL import Image
 
 from qzoom.data.files import Closing
-from qzoom.errors import ConfigError, DataError, ImageError
+from qzoom.errors import ConfigError, DataError, ImageError, PromptError
 from qzoom.eval.benchmarks.base import Benchmark
 from qzoom.eval.methods.base import Method, Opened, Told
 from qzoom.eval.rows import ResultRow, read_results, row_of
@@ -31,7 +31,7 @@ class RunPlan:
 
     limit: only the first so many samples.
     reuse: keep a picture open for the questions that follow it; times are then those of a session.
-    max_bad: pictures that may be unusable; they are counted, and left out.
+    max_bad: samples that may be unusable, by their picture or their text; they are left out.
     repeats: how often a sample is asked; its row has the times of the median.
     """
 
@@ -94,7 +94,7 @@ class Answering(Closing):
         """Answer those that the file does not hold yet.
 
         Raises:
-            DataError: when more pictures than `plan.max_bad` cannot be used.
+            DataError: when more samples than `plan.max_bad` cannot be used.
         """
         for sample in samples:
             if sample.id in self._done:
@@ -102,7 +102,7 @@ class Answering(Closing):
                 continue
             try:
                 row = _answer(self.benchmark, sample, self._asking, self.plan, self.run)
-            except ImageError as error:
+            except (ImageError, PromptError) as error:
                 _count_bad(self.report, sample, error, self.plan)
                 continue
             self._log.append(row.to_json())
@@ -118,7 +118,7 @@ class Answering(Closing):
         """
         for sample in samples:
             if sample.id not in self._done:
-                with suppress(ImageError):
+                with suppress(ImageError, PromptError):
                     _answer(self.benchmark, sample, self._asking, self.plan, self.run)
                     return True
         return False
@@ -227,10 +227,10 @@ def _answer(
     )
 
 
-def _count_bad(report: RunReport, sample: Sample, error: ImageError, plan: RunPlan) -> None:
+def _count_bad(report: RunReport, sample: Sample, error: Exception, plan: RunPlan) -> None:
     report.bad.append(f"{sample.id}: {error}")
     if len(report.bad) > plan.max_bad:
         raise DataError(
-            f"sample {sample.id}: {error}; bad picture {len(report.bad)} where {plan.max_bad} are "
+            f"sample {sample.id}: {error}; bad sample {len(report.bad)} where {plan.max_bad} are "
             "allowed; see --max-bad"
         ) from None
