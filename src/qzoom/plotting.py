@@ -12,7 +12,7 @@ from qzoom.errors import ConfigError
 
 # Wong's palette: told apart with every kind of colour vision.
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
-MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X")
+MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "*", "p", "h", "<", ">", "d", "8")
 CAPTION_COLOUR: Final = "#555555"
 
 

@@ -18,6 +18,7 @@ from qzoom.plotting import CAPTION_COLOUR, COLOURS, MARKERS, new_figure, save_fi
 NAMES: Final = {"direct": "direct", "zoom": "zoom (gate decides)", "always": "zoom always"}
 CAPTION_WIDTH: Final = 150
 LABEL_SIZE_PT: Final = 8.0
+LEGEND_COLUMNS: Final = 6
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def plot_pareto(report: ParetoReport, title: str, target: Path, *, paper: bool) 
     left.set_ylabel("mean score (95 % interval)")
     upper.legend(
         *left.get_legend_handles_labels(), loc="outside upper center", frameon=False,
-        ncols=len(report.points.methods),
+        ncols=min(LEGEND_COLUMNS, len(report.points.methods)),
         title=f"{title}, {report.points.model}; numbers are budgets in cells",
     )  # fmt: skip
     if lower is not None:
@@ -126,18 +127,24 @@ def _style(points: Points, method: str) -> tuple[str, str]:
     return COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
 
 
+def _line(points: Points, method: str) -> str:
+    """Dashed where a colour comes again."""
+    return "-" if points.methods.index(method) < len(COLOURS) else "--"
+
+
 def _draw(axes: Any, panel: Panel, report: ParetoReport) -> None:
     points = report.points
     for method in points.methods:
         own = points.of_method(method)
         best = front(own, panel.gain)
         colour, marker = _style(points, method)
-        axes.plot(*zip(*_places(best, panel), strict=True), color=colour, linewidth=1.8)
+        line = {"color": colour, "linewidth": 1.8, "linestyle": _line(points, method)}
+        axes.plot(*zip(*_places(best, panel), strict=True), **line)
         for point in own:
             _point(axes, panel, point, colour, marker, hollow=point not in best)
         # One handle for the legend; the points have their own faces.
         name = NAMES.get(method, method)
-        axes.plot([], [], color=colour, marker=marker, linewidth=1.8, markersize=7, label=name)
+        axes.plot([], [], marker=marker, markersize=7, label=name, **line)
     axes.set_xscale("log", base=panel.base)
     axes.margins(x=0.09, y=0.07)
     _plain_ticks(axes, panel)
