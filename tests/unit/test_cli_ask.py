@@ -89,8 +89,16 @@ def terminal():
     pty = pytest.importorskip("pty")
     master, slave = pty.openpty()
     with os.fdopen(slave, "w") as screen:
-        yield SimpleNamespace(screen=screen, read=lambda: os.read(master, 65536).decode())
+        yield SimpleNamespace(screen=screen, read=lambda: _line_of(master))
     os.close(master)
+
+
+def _line_of(descriptor):
+    """What was written up to the end of a line; a terminal hands it over in pieces."""
+    found = b""
+    while not found.endswith(b"\n"):
+        found += os.read(descriptor, 65536)
+    return found.decode()
 
 
 def fails(capsys, *arguments):
