@@ -144,7 +144,14 @@ def test_bad_documents(pdf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
         (["gone.pdf", "--out", "o", *COMMON], "gone.pdf cannot be read"),
     ],
 )
-def test_bad_usage(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
+def test_bad_usage(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
     assert main(["data", "pdf", *arguments]) == 2
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
