@@ -10,22 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from qzoom.bench.ours import ALWAYS, NEVER, NO_END
+from qzoom.bench.prompts import QUESTIONS, Prompt
 from qzoom.bench.subject import Subject
 from qzoom.bench.timing import Comparison, in_turns, seconds_of
-from qzoom.geometry.boxes import Box, cells_to_pixels
+from qzoom.geometry.boxes import Box
 from qzoom.geometry.heatmaps import foreground_box, gaussian_blur3
-from qzoom.images.crop import crop_px
-from qzoom.zoom.chat import question_ids
 
-QUESTIONS = (
-    "What is written on the sign at the left of the door?",
-    "How many people are sitting at the table in the back?",
-    "Which colour is the car that stands behind the fence?",
-    "What is the number printed on the shirt of the runner?",
-    "Is there a bottle on the shelf above the white sink?",
-)
-NO_END: tuple[int, ...] = ()
-NEVER, ALWAYS = 1.1, 0.0
 BOX_SHARE = 1 / 3
 SESSION_TOKENS = 4
 
@@ -63,13 +54,13 @@ class Contest:
 
         def naive() -> None:
             self.subject.plain(**self.inputs, logits_to_keep=1, use_cache=True)
-            outputs["plain"] = self._plain(**self._with_crop(box))
+            outputs["plain"] = self._plain(**self.prompt.with_crop(box))
 
         with torch.inference_mode():
             seconds = in_turns({"qzoom": ours, "two prefills": naive}, self.repeats, self.clock)
-        rows, cols = self._grid_hw
+        rows, cols = self.prompt.grid_hw
         notes = {
-            "prompt_tokens": self._with_crop(box)["input_ids"].shape[1],
+            "prompt_tokens": self.prompt.with_crop(box)["input_ids"].shape[1],
             "box_share": round(box.width * box.height / (rows * cols), 3),
         }
         return Comparison("zoomed question", seconds, 0.8, notes | self._agreement(outputs))
@@ -85,12 +76,14 @@ class Contest:
         return Comparison("later question", seconds, 0.35, {"new_tokens": SESSION_TOKENS})
 
     @cached_property
+    def prompt(self) -> Prompt:
+        """The first question."""
+        return Prompt(self.subject)
+
+    @property
     def inputs(self) -> dict[str, Any]:
         """Keyword arguments of transformers' `generate`."""
-        model = self.subject.model
-        pixels = model.pipeline([self.subject.image])
-        ids = question_ids(model.tokenizer, QUESTIONS[0], [self._grid_hw], model.parts.ids.image)
-        return self._tensors(ids, pixels.pixel_values, pixels.image_grid_thw)
+        return self.prompt.inputs
 
     def _generate(self, **options: Any) -> Any:
         return self.subject.model.generate(
@@ -121,33 +114,6 @@ class Contest:
 
         return [seconds_of(ask(question), self.clock) for question in QUESTIONS]
 
-    def _with_crop(self, box: Box) -> dict[str, Any]:
-        """The prompt with the crop as a second image, made from the picture as a user would."""
-        model, image = self.subject.model, self.subject.image
-        side = model.pipeline.cell_side_px
-        box_px = cells_to_pixels(box, self._grid_hw, image.size, reference_cell_side_px=side)
-        crop = model.pipeline([crop_px(image, box_px)])
-        ids = model.parts.ids
-        before, after = self._halves
-        cells = int(crop.image_grid_thw.prod()) // model.pipeline.merge_size**2
-        block = [ids.vision_start, *[ids.image] * cells, ids.vision_end]
-        return self._tensors(
-            torch.cat([before, torch.tensor(block), after]),
-            torch.cat([self.inputs["pixel_values"].cpu(), crop.pixel_values]),
-            torch.cat([self.inputs["image_grid_thw"].cpu(), crop.image_grid_thw]),
-        )
-
-    @cached_property
-    def _halves(self) -> tuple[Tensor, Tensor]:
-        """Prompt ids up to the picture's closing token, and after it."""
-        ids = self.inputs["input_ids"][0].cpu()
-        cut = int((ids == self.subject.model.parts.ids.image).nonzero().max()) + 2
-        return ids[:cut], ids[cut:]
-
-    @cached_property
-    def _grid_hw(self) -> tuple[int, int]:
-        return self.subject.model.grid_of(self.subject.image)
-
     @cached_property
     def _region(self) -> tuple[float, Box]:
         """The region threshold whose box is closest to a third of the picture, and that box."""
@@ -162,19 +128,8 @@ class Contest:
         return min(found, key=lambda pair: self._off_target(pair[1]))
 
     def _off_target(self, box: Box) -> float:
-        rows, cols = self._grid_hw
+        rows, cols = self.prompt.grid_hw
         return abs(box.width * box.height / (rows * cols) - BOX_SHARE)
-
-    def _tensors(self, ids: Tensor, pixels: Tensor, grid_thw: Tensor) -> dict[str, Any]:
-        model = self.subject.model
-        tensors = {
-            "input_ids": ids[None],
-            "attention_mask": torch.ones_like(ids[None]),
-            "mm_token_type_ids": (ids[None] == model.parts.ids.image).int(),
-            "pixel_values": pixels.to(model.dtype),
-            "image_grid_thw": grid_thw,
-        }
-        return {name: value.to(model.device) for name, value in tensors.items()}
 
     def _agreement(self, outputs: dict[str, Tensor]) -> dict[str, Any]:
         """How many first tokens both contenders generated alike."""

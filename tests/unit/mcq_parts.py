@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import importlib
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
 from PIL import Image
 
 from qzoom.eval.benchmarks.base import Benchmark
@@ -40,23 +38,6 @@ def text_picture(shade: int = 0) -> str:
 def cell_picture(shade: int = 0) -> dict[str, Any]:
     """As the hub's parquet files hold a picture."""
     return {"bytes": picture(shade), "path": None}
-
-
-def write_parquet(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    pyarrow: Any = pytest.importorskip("pyarrow", reason="pip install 'qzoom[data]'")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table = pyarrow.Table.from_pylist([dict(row) for row in rows])
-    importlib.import_module("pyarrow.parquet").write_table(table, path)
-
-
-def write_tsv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    def cell(value: object) -> str:
-        text = str(value)
-        quoted = text.replace('"', '""')
-        return f'"{quoted}"' if set(text) & set('\t\n"') else text
-
-    lines = ["\t".join(rows[0]), *("\t".join(map(cell, row.values())) for row in rows)]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

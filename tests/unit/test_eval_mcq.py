@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.published import parquet, tsv
 from tests.unit.mcq_parts import (
     cell_picture,
     run,
     samples,
     text_picture,
     write_lines,
-    write_parquet,
-    write_tsv,
 )
 
 from qzoom.errors import DataError
@@ -37,8 +36,8 @@ def hrbench_rows(questions: int = 2) -> list[dict[str, Any]]:
 
 def test_hrbench_rotations(tmp_path: Path) -> None:
     """Right letters are A, D, C, B; the first question is right in all, the second in two."""
-    write_parquet(tmp_path / "hr_bench_4k.parquet", hrbench_rows())
-    write_parquet(tmp_path / "hr_bench_8k.parquet", hrbench_rows(1))
+    parquet(tmp_path / "hr_bench_4k.parquet", hrbench_rows())
+    parquet(tmp_path / "hr_bench_8k.parquet", hrbench_rows(1))
     says = ["A", "(D)", "C. red", "red", "A", "D", "the answer is c", "I say D"]
     ran = run("hrbench4k", tmp_path, tmp_path, says)
     assert ran.fake.prompts[1] == (
@@ -68,7 +67,7 @@ def test_hrbench_of_vlmevalkit_and_of_a_part(tmp_path: Path) -> None:
     rows = hrbench_rows()[:5]
     for row in rows[1:4]:
         row["image"] = 0  # the picture is written once
-    write_tsv(tmp_path / "hr_bench_4k.tsv", rows)
+    tsv(tmp_path / "hr_bench_4k.tsv", rows)
     kit = run("hrbench4k", tmp_path, tmp_path, ["A", "D", "?", "B", "Best: A"], "vlmevalkit")
     assert kit.fake.prompts[0].startswith("Question: Which? \nOptions:\nA. red\n")
     assert kit.fake.prompts[0].endswith(PLEASE)
@@ -100,7 +99,7 @@ def realworld_row(**changed: Any) -> dict[str, Any]:
 def test_mmerealworld(tmp_path: Path) -> None:
     rows = [realworld_row(), realworld_row(index="x/1", category="Reasoning/Monitoring")]
     rows.append(realworld_row(index="x/2", answer="A", category="Reasoning/Monitoring"))
-    write_parquet(tmp_path / "data" / "train-00000-of-00001.parquet", rows)
+    parquet(tmp_path / "data" / "train-00000-of-00001.parquet", rows)
     ran = run("mmerealworld_lite", tmp_path, tmp_path, ["Best answer: C", "no idea", ""])
     ask = (
         "Select the best answer to the above multiple-choice question based on the image. Respond "
@@ -129,7 +128,7 @@ def test_mmerealworld_of_vlmevalkit(tmp_path: Path) -> None:
     written = str(row["multi-choice options"])
     joined = "The choices are listed below:\n" + "\n".join(row["multi-choice options"])
     rows = [row | {"index": i, "multi-choice options": o} for i, o in enumerate([written, joined])]
-    write_tsv(tmp_path / "mme_realworld_lite.tsv", rows)
+    tsv(tmp_path / "mme_realworld_lite.tsv", rows)
     first, second = samples("mmerealworld_lite", tmp_path)
     assert first.options == second.options == dict(zip("ABCDE", "12345", strict=True))
     assert first.extra == second.extra
@@ -146,7 +145,7 @@ def mmstar_rows() -> list[dict[str, Any]]:
 
 
 def test_mmstar_weighs_parts_or_questions(tmp_path: Path) -> None:
-    write_parquet(tmp_path / "mmstar.parquet", mmstar_rows())
+    parquet(tmp_path / "mmstar.parquet", mmstar_rows())
     says = ["B", "B.", "The answer is (B)", "C"]
     ran = run("mmstar", tmp_path, tmp_path, says)
     assert ran.fake.prompts[0] == (
@@ -167,7 +166,7 @@ def test_mmstar_weighs_parts_or_questions(tmp_path: Path) -> None:
 def test_mmstar_of_vlmevalkit_asks_the_same(tmp_path: Path) -> None:
     row = {"index": 0, "image": text_picture(), "question": "What?", "A": "cat", "B": "dog"}
     row |= {"answer": "B", "category": "math", "l2_category": "geometry"}
-    write_tsv(tmp_path / "MMStar.tsv", [row])
+    tsv(tmp_path / "MMStar.tsv", [row])
     ran = run("mmstar", tmp_path, tmp_path, ["A dog"], "strict")
     assert ran.fake.prompts == [f"What?\nOptions: A: cat, B: dog\n{LETTER}"]
     assert ran.rows[0].score == 0
@@ -175,7 +174,7 @@ def test_mmstar_of_vlmevalkit_asks_the_same(tmp_path: Path) -> None:
 
 def test_mmstar_question_whose_options_cannot_be_told_apart(tmp_path: Path) -> None:
     row = mmstar_rows()[0] | {"question": "Which of the four in the picture?"}
-    write_parquet(tmp_path / "mmstar.parquet", [row])
+    parquet(tmp_path / "mmstar.parquet", [row])
     for scoring in ("lmms-eval", "vlmevalkit", "strict"):
         ran = run("mmstar", tmp_path, tmp_path, ["(B)"], scoring)  # type: ignore[arg-type]
         assert ran.rows[0].score == 1
@@ -183,7 +182,7 @@ def test_mmstar_question_whose_options_cannot_be_told_apart(tmp_path: Path) -> N
 
 def test_missing_option_columns_are_named(tmp_path: Path) -> None:
     row = {k: v for k, v in hrbench_rows(1)[0].items() if k not in "ABCD"}
-    write_tsv(tmp_path / "hr_bench_4k.tsv", [row])
+    tsv(tmp_path / "hr_bench_4k.tsv", [row])
     with pytest.raises(DataError, match=r"hr_bench_4k\.tsv:2: no options: the columns A, B"):
         samples("hrbench4k", tmp_path)
 
@@ -202,7 +201,7 @@ def test_missing_option_columns_are_named(tmp_path: Path) -> None:
 def test_rows_that_cannot_be_asked_are_named(
     tmp_path: Path, changed: dict[str, Any], says: str
 ) -> None:
-    write_tsv(tmp_path / "hr_bench_4k.tsv", [hrbench_rows(1)[0] | changed])
+    tsv(tmp_path / "hr_bench_4k.tsv", [hrbench_rows(1)[0] | changed])
     with pytest.raises(DataError, match=r"hr_bench_4k\.tsv:2: ") as caught:
         samples("hrbench4k", tmp_path)
     assert says in str(caught.value)
@@ -210,7 +209,7 @@ def test_rows_that_cannot_be_asked_are_named(
 
 def test_options_without_letters_are_named(tmp_path: Path) -> None:
     row = realworld_row(**{"multi-choice options": ["1", "2"]})
-    write_parquet(tmp_path / "train.parquet", [row])
+    parquet(tmp_path / "train.parquet", [row])
     with pytest.raises(DataError, match="the option '1' does not begin with a letter such as"):
         samples("mmerealworld_lite", tmp_path)
     write_lines(tmp_path / "v.jsonl", [{"text": "Where?", "label": "A", "image": text_picture()}])
@@ -221,6 +220,15 @@ def test_options_without_letters_are_named(tmp_path: Path) -> None:
 def test_a_picture_that_is_none_is_counted_by_the_run(tmp_path: Path) -> None:
     rows = hrbench_rows(1)
     rows[2]["image"] = "bm8gcGljdHVyZQ" * 10
-    write_tsv(tmp_path / "hr_bench_4k.tsv", rows)
+    tsv(tmp_path / "hr_bench_4k.tsv", rows)
     with pytest.raises(DataError, match=r"sample 2: .*bad sample 1 where 0 are allowed"):
         run("hrbench4k", tmp_path, tmp_path, ["A"] * 4)
+
+
+@pytest.mark.parametrize("name", ["hrbench4k", "mmstar", "mmerealworld_lite"])
+def test_file_and_row_are_said_once(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    write_lines(path, [{"index": 1, "question": "Which?"}])
+    with pytest.raises(DataError) as caught:
+        samples(name, path)
+    assert str(caught.value).count(f"{path}:1") == 1

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.published import parquet, tsv
 from tests.unit.mcq_parts import (
     SIZE_PX,
     cell_picture,
@@ -15,8 +16,6 @@ from tests.unit.mcq_parts import (
     samples,
     text_picture,
     write_lines,
-    write_parquet,
-    write_tsv,
 )
 
 from qzoom.cli import main
@@ -37,7 +36,7 @@ def vstar_rows() -> list[dict[str, Any]]:
 
 def vstar_mirror(folder: Path) -> Path:
     rows = [{"image": cell_picture(i), **row} for i, row in enumerate(vstar_rows())]
-    write_parquet(folder / "data" / "test-00000-of-00001.parquet", rows)
+    parquet(folder / "data" / "test-00000-of-00001.parquet", rows)
     return folder
 
 
@@ -99,7 +98,7 @@ def test_vstar_of_the_original_folder_knows_its_targets(tmp_path: Path) -> None:
 def test_vstar_of_vlmevalkit(tmp_path: Path) -> None:
     row = {"index": 7, "image": text_picture(), "question": "Where?", "A": "left", "B": "right"}
     row |= {"C": "", "answer": "B", "category": "relative_position"}
-    write_tsv(tmp_path / "VStarBench.tsv", [row])
+    tsv(tmp_path / "VStarBench.tsv", [row])
     ran = run("vstar", tmp_path, tmp_path, ["Because it is right"])
     assert ran.fake.prompts == [f"Where?\nA. left\nB. right\n{LETTER}"]
     assert ran.rows[0].sample == "7"

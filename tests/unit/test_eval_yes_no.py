@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.published import parquet, tsv
 from tests.unit.mcq_parts import (
     cell_picture,
     run,
     samples,
     text_picture,
-    write_parquet,
-    write_tsv,
 )
 
 from qzoom.errors import DataError
@@ -34,8 +33,8 @@ def mme_rows() -> list[dict[str, Any]]:
 
 
 def test_mme_pairs(tmp_path: Path) -> None:
-    write_parquet(tmp_path / "data" / "test-00000-of-00002.parquet", mme_rows()[:4])
-    write_parquet(tmp_path / "data" / "test-00001-of-00002.parquet", mme_rows()[4:])
+    parquet(tmp_path / "data" / "test-00000-of-00002.parquet", mme_rows()[:4])
+    parquet(tmp_path / "data" / "test-00001-of-00002.parquet", mme_rows()[4:])
     says = ["Yes", "no.", "Yes, it is", "yes", "y", "Not sure"]
     ran = run("mme", tmp_path, tmp_path, says)
     assert ran.fake.prompts[0] == f"Is it 5?{WORD}"
@@ -62,7 +61,7 @@ def test_mme_pairs(tmp_path: Path) -> None:
 
 def test_mme_pictures_without_a_pair_are_left_out_and_counted(tmp_path: Path) -> None:
     rows = [row for number, row in enumerate(mme_rows()) if number not in (3, 5)]
-    write_parquet(tmp_path / "test.parquet", rows)
+    parquet(tmp_path / "test.parquet", rows)
     ran = run("mme", tmp_path, tmp_path, ["Yes", "No", "No", "Yes"])
     assert ran.scores == {
         "total": 200,
@@ -81,13 +80,13 @@ def test_mme_of_vlmevalkit_pairs_by_path_or_by_picture(tmp_path: Path) -> None:
         | {"index": i, "image": text_picture(i // 2), "image_path": f"p/{i // 2}.png"}
         for i, row in enumerate(mme_rows())
     ]
-    write_tsv(tmp_path / "MME.tsv", rows)
+    tsv(tmp_path / "MME.tsv", rows)
     ran = run("mme", tmp_path, tmp_path, ["yes", "no"] * 3, "vlmevalkit")
     assert ran.scores["total"] == 400
     assert [row.image_key for row in ran.rows][1:3] == ["p/0.png", "p/1.png"]
     for row in rows:
         del row["image_path"]
-    write_tsv(tmp_path / "MME.tsv", rows)
+    tsv(tmp_path / "MME.tsv", rows)
     keys = [sample.image_key for sample in samples("mme", tmp_path)]
     assert keys[0] == keys[1] != keys[2]
 
@@ -103,9 +102,9 @@ def pope_rows() -> list[dict[str, Any]]:
 
 
 def test_pope(tmp_path: Path) -> None:
-    write_parquet(tmp_path / "data" / "test-00000-of-00001.parquet", pope_rows())
+    parquet(tmp_path / "data" / "test-00000-of-00001.parquet", pope_rows())
     # The whole set lies in the folder a second time, by category.
-    write_parquet(tmp_path / "Full" / "random-00000-of-00001.parquet", pope_rows()[2:])
+    parquet(tmp_path / "Full" / "random-00000-of-00001.parquet", pope_rows()[2:])
     says = ["Yes.", "No", "yes", "Yes"]
     ran = run("pope", tmp_path, tmp_path, says)
     assert ran.fake.prompts[0] == f"Is there a dog?{WORD}"
@@ -139,7 +138,7 @@ def test_pope_of_vlmevalkit_counts_a_question_in_each_category(tmp_path: Path) -
     ]
     categories = ("adversarial,random", "random")
     rows = [row | {"category": each} for row, each in zip(rows, categories, strict=True)]
-    write_tsv(tmp_path / "POPE.tsv", rows)
+    tsv(tmp_path / "POPE.tsv", rows)
     ran = run("pope", tmp_path, tmp_path, ["Yes, a dog", "yes"], "vlmevalkit")
     assert ran.fake.prompts == ["A dog?", "A cat?"]
     assert len({row.image_key for row in ran.rows}) == 1
@@ -158,7 +157,7 @@ def test_pope_of_vlmevalkit_counts_a_question_in_each_category(tmp_path: Path) -
 
 
 def test_an_answer_that_is_neither_is_named(tmp_path: Path) -> None:
-    write_parquet(tmp_path / "test.parquet", [pope_rows()[0] | {"answer": "maybe"}])
+    parquet(tmp_path / "test.parquet", [pope_rows()[0] | {"answer": "maybe"}])
     for name in ("pope", "mme"):
         with pytest.raises(DataError, match=r"test\.parquet\[0\]: answer is 'maybe'; it must be"):
             samples(name, tmp_path)

@@ -20,7 +20,7 @@ QUESTIONS: Final = (
     "How many people are sitting at the table in the back?",
     "Which colour is the car that stands behind the fence?",
     "What is the number printed on the shirt of the runner?",
-    "Is there a bottle on the shelf above the big sink??",
+    "Is there a bottle on the shelf above the white sink?",
 )
 """Of nearly one length, so that rows of a batch are."""
 
@@ -34,9 +34,9 @@ class Prompt:
 
     @property
     def text(self) -> str:
-        """The question, made unlike every other one."""
-        asked = QUESTIONS[self.question % len(QUESTIONS)]
-        return f"{asked} {self.question:03d}"
+        """The question, made unlike every other one where the list is gone through again."""
+        turn, place = divmod(self.question, len(QUESTIONS))
+        return QUESTIONS[place] if turn == 0 else f"{QUESTIONS[place]} {turn:03d}"
 
     @cached_property
     def inputs(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from qzoom.eval.benchmarks.choices import (
     scored_by,
     vlmevalkit_prompt,
 )
-from qzoom.eval.benchmarks.tables import TableRow, rows_at
+from qzoom.eval.benchmarks.tables import TableRow, rows_at, samples_of
 from qzoom.eval.metrics.choice_letter import stated_letter
 from qzoom.eval.metrics.choice_vlmevalkit import inferred_letter, inferred_letter_of_lmms_eval
 from qzoom.eval.samples import Sample, Scoring
@@ -31,10 +31,7 @@ _FINDERS: Final[Mapping[Scoring, Finder]] = {
 
 
 def _read(path: Path, size: str) -> Iterator[Sample]:
-    for row in rows_at(path, split=f"hrbench_{size}", stem=f"hr_bench_{size}"):
-        with row.placed():
-            sample = _sample(row)
-        yield sample
+    return samples_of(rows_at(path, split=f"hrbench_{size}", stem=f"hr_bench_{size}"), _sample)
 
 
 def _sample(row: TableRow) -> Sample:

@@ -10,7 +10,7 @@ from typing import Final
 from qzoom.eval.benchmarks.answering import SHORT_ANSWER
 from qzoom.eval.benchmarks.base import Benchmark, Scored, by_category
 from qzoom.eval.benchmarks.cells import image_key
-from qzoom.eval.benchmarks.tables import TableRow, rows_at
+from qzoom.eval.benchmarks.tables import TableRow, rows_at, samples_of
 from qzoom.eval.benchmarks.yes_no import right_answer, scored_by
 from qzoom.eval.metrics.yes_no import among_words, at_start, stated
 from qzoom.eval.samples import Sample, Scoring
@@ -30,10 +30,7 @@ _HALVES: Final[dict[Scoring, tuple[str, str]]] = {
 
 def _read(path: Path) -> Iterator[Sample]:
     asked: Counter[str] = Counter()
-    for row in rows_at(path, split="test", stem="MME"):
-        with row.placed():
-            sample = _sample(row, asked)
-        yield sample
+    return samples_of(rows_at(path, split="test", stem="MME"), lambda row: _sample(row, asked))
 
 
 def _sample(row: TableRow, asked: Counter[str]) -> Sample:

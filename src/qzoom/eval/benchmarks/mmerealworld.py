@@ -11,7 +11,7 @@ from qzoom.errors import DataError
 from qzoom.eval.benchmarks.base import Benchmark, Scored, mean_score
 from qzoom.eval.benchmarks.cells import image_key
 from qzoom.eval.benchmarks.choices import answer_letter, scored_by, shares
-from qzoom.eval.benchmarks.tables import TableRow, rows_at
+from qzoom.eval.benchmarks.tables import TableRow, rows_at, samples_of
 from qzoom.eval.metrics import choice_lmms_eval, choice_vlmevalkit
 from qzoom.eval.metrics.choice_letter import stated_letter
 from qzoom.eval.samples import Sample, Scoring
@@ -30,10 +30,7 @@ _OPTION: Final = re.compile(r"\(([A-E])\)\s*(.*)", re.DOTALL)
 
 
 def _read(path: Path) -> Iterator[Sample]:
-    for row in rows_at(path, split="train", stem="mme_realworld_lite"):
-        with row.placed():
-            sample = _sample(row)
-        yield sample
+    return samples_of(rows_at(path, split="train", stem="mme_realworld_lite"), _sample)
 
 
 def _sample(row: TableRow) -> Sample:

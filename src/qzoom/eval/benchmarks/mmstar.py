@@ -17,7 +17,7 @@ from qzoom.eval.benchmarks.choices import (
     shares,
     vlmevalkit_prompt,
 )
-from qzoom.eval.benchmarks.tables import TableRow, rows_at
+from qzoom.eval.benchmarks.tables import TableRow, rows_at, samples_of
 from qzoom.eval.metrics.choice_letter import stated_letter
 from qzoom.eval.metrics.choice_lmms_eval import ranked_letter
 from qzoom.eval.metrics.choice_vlmevalkit import inferred_letter
@@ -28,10 +28,7 @@ _UNTOLD: Final = dict.fromkeys(_LETTERS, "")
 
 
 def _read(path: Path) -> Iterator[Sample]:
-    for row in rows_at(path, split="val", stem="MMStar"):
-        with row.placed():
-            sample = _sample(row)
-        yield sample
+    return samples_of(rows_at(path, split="val", stem="MMStar"), _sample)
 
 
 def _sample(row: TableRow) -> Sample:

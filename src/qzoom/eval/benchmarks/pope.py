@@ -9,7 +9,7 @@ from typing import Final
 from qzoom.eval.benchmarks.answering import SHORT_ANSWER
 from qzoom.eval.benchmarks.base import Benchmark, Scored, mean_score
 from qzoom.eval.benchmarks.cells import image_key
-from qzoom.eval.benchmarks.tables import TableRow, rows_at
+from qzoom.eval.benchmarks.tables import TableRow, rows_at, samples_of
 from qzoom.eval.benchmarks.yes_no import Finder, right_answer, scored_by
 from qzoom.eval.metrics.rates import rates_of, ratio
 from qzoom.eval.metrics.yes_no import among_words, exactly, stated
@@ -23,10 +23,7 @@ _FINDERS: Final[Mapping[Scoring, Finder]] = {
 
 
 def _read(path: Path) -> Iterator[Sample]:
-    for row in rows_at(path, split="test", stem="POPE"):
-        with row.placed():
-            sample = _sample(row)
-        yield sample
+    return samples_of(rows_at(path, split="test", stem="POPE"), _sample)
 
 
 def _sample(row: TableRow) -> Sample:

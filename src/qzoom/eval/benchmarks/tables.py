@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,11 @@ from qzoom.errors import DataError
 from qzoom.eval.benchmarks import cells
 from qzoom.eval.benchmarks.published import files_of
 from qzoom.eval.benchmarks.tsv import TsvFile
+from qzoom.eval.samples import Sample
+
+
+class _PlacedError(DataError):
+    """Names file and row already."""
 
 
 @dataclass(frozen=True)
@@ -74,17 +79,27 @@ class TableRow:
 
     @contextmanager
     def placed(self) -> Iterator[None]:
-        """Name file and row in the DataErrors raised inside."""
+        """Name file and row, once, in the DataErrors raised inside."""
         try:
             yield
+        except _PlacedError:
+            raise
         except DataError as error:
-            raise DataError(f"{self.place}: {error}") from None
+            raise _PlacedError(f"{self.place}: {error}") from None
 
     def _cell(self, name: str) -> Any:
         if name not in self.fields:
             there = ", ".join(map(str, self.fields))
             raise DataError(f"no column {name!r}; there are {there}")
         return self.fields[name]
+
+
+def samples_of(rows: Iterable[TableRow], make: Callable[[TableRow], Sample]) -> Iterator[Sample]:
+    """A sample of each row; what is wrong with one is said with its file and row."""
+    for row in rows:
+        with row.placed():
+            sample = make(row)
+        yield sample
 
 
 def rows_at(

@@ -23,7 +23,7 @@ from qzoom.eval.benchmarks.choices import (
     shares,
     vlmevalkit_prompt,
 )
-from qzoom.eval.benchmarks.tables import TableRow, rows_at
+from qzoom.eval.benchmarks.tables import TableRow, rows_at, samples_of
 from qzoom.eval.benchmarks.vstar_targets import target_boxes
 from qzoom.eval.metrics.choice_letter import stated_letter
 from qzoom.eval.metrics.choice_lmms_eval import vstar_letter
@@ -35,10 +35,7 @@ _LMMS_OPTION: Final = re.compile(r"\([A-D]\)\s*([^()]+?)(?=\s*\([A-D]\)|$)")
 
 
 def _read(path: Path) -> Iterator[Sample]:
-    for row in rows_at(path, split="test", stem="VStarBench"):
-        with row.placed():
-            sample = _sample(row)
-        yield sample
+    return samples_of(rows_at(path, split="test", stem="VStarBench"), _sample)
 
 
 def _sample(row: TableRow) -> Sample:
