@@ -7,7 +7,6 @@ meet them; forward and backward of a branch above the frozen trunk. See benchmar
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,13 @@ if not __package__:
     sys.path.insert(0, str(root))
     sys.path.insert(0, str(root / "src"))
 
+from benchmarks.options import timing_parser, write_report
 from torch import Tensor
 
 from qzoom.backbones.base import VisionFeatures
 from qzoom.bench.shapes import SHAPES
 from qzoom.bench.subject import build
-from qzoom.bench.timing import CLOCKS, Comparison, in_turns
+from qzoom.bench.timing import Comparison, in_turns
 from qzoom.eval.machine import machine
 from qzoom.train.tap_pass import TapStates, gate_logits
 from qzoom.zoom.chat import dialogue_ids
@@ -60,9 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
     for comparison in found:
         data = comparison.summary()
         print(f"{data['name']}: {data['ratio']:.3f} {data['ratio_range']} {comparison.notes}")
-    if options.out:
-        report = {"settings": settings, "comparisons": [c.summary() for c in found]}
-        options.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    report = {"settings": settings, "comparisons": [c.summary() for c in found]}
+    write_report(options.out, report)
     return 1 if options.check and not all(c.met for c in found) else 0
 
 
@@ -114,13 +113,7 @@ def _prompt(
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", choices=sorted(SHAPES), default="mid")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, help="CPU threads; default: torch's own choice")
-    parser.add_argument("--repeats", type=int, default=5, help="timed turns after one warm-up")
-    parser.add_argument("--clock", choices=sorted(CLOCKS), default="wall")
-    parser.add_argument("--out", type=Path, help="write the report here, as JSON")
+    parser = timing_parser(__doc__)
     parser.add_argument("--check", action="store_true", help="fail where packing is slower")
     return parser.parse_args(arguments)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,13 +20,14 @@ if not __package__:
     sys.path.insert(0, str(root))
     sys.path.insert(0, str(root / "src"))
 
+from benchmarks.options import timing_parser, write_report
 from torch import Tensor
 
 from qzoom.bench.ours import ALWAYS, Ours, under
 from qzoom.bench.prompts import Prompt
 from qzoom.bench.shapes import SHAPES, Shape, Text, Vision
 from qzoom.bench.subject import Subject, build
-from qzoom.bench.timing import CLOCKS, Comparison, in_turns
+from qzoom.bench.timing import Comparison, in_turns
 from qzoom.eval.machine import machine
 from qzoom.images.crop import crop_px
 from qzoom.images.decode import decode_image
@@ -159,11 +159,9 @@ def main(arguments: list[str] | None = None) -> int:
         comparison = Comparison(str(saving.__doc__), seconds, 1.0, notes)
         found.append(comparison.summary())
         print(f"{comparison.ratio:.3f} {comparison.name} {notes}", flush=True)
-    if options.out:
-        settings = {"size": options.size, "cells": options.cells, "dtype": "float32", "batch": 1}
-        settings |= {"attention": "sdpa", "clock": options.clock, **machine(options.device)}
-        report = {"settings": settings, "comparisons": found}
-        options.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    settings = {"size": options.size, "cells": options.cells, "dtype": "float32", "batch": 1}
+    settings |= {"attention": "sdpa", "clock": options.clock, **machine(options.device)}
+    write_report(options.out, {"settings": settings, "comparisons": found})
     return 0
 
 
@@ -208,15 +206,9 @@ def _difference(first: Any, second: Any) -> float:
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", choices=sorted(SHAPES), default="mid")
+    parser = timing_parser(__doc__, repeats=3)
     parser.add_argument("--cells", type=int, default=1024, help="of the picture, at most")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, help="CPU threads; default: torch's own choice")
-    parser.add_argument("--repeats", type=int, default=3, help="timed turns after one warm-up")
-    parser.add_argument("--clock", choices=sorted(CLOCKS), default="wall")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="some savings alone")
-    parser.add_argument("--out", type=Path, help="write the report here, as JSON")
     return parser.parse_args(arguments)
 
 

@@ -7,7 +7,6 @@ prefills, and the fifth question of a session by the first. See benchmarks/READM
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,11 @@ if not __package__:
     sys.path.insert(0, str(root / "src"))
 
 from benchmarks.contests import Contest
+from benchmarks.options import timing_parser, write_report
 
 from qzoom.bench.shapes import SHAPES
 from qzoom.bench.subject import Subject, build
-from qzoom.bench.timing import CLOCKS, Comparison
+from qzoom.bench.timing import Comparison
 from qzoom.eval.machine import machine
 
 CONTESTS = ("direct", "zoomed", "session")
@@ -50,25 +50,17 @@ def main(arguments: list[str] | None = None) -> int:
         comparisons.append(getattr(contest, name)())
         print(_line(comparisons[-1]), flush=True)
     report = {"settings": settings, "comparisons": [c.summary() for c in comparisons]}
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_report(options.out, report)
     return 1 if options.check and not all(c.met for c in comparisons) else 0
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", choices=sorted(SHAPES), default="mid")
+    parser = timing_parser(__doc__)
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--attn", choices=["sdpa", "eager"], default="sdpa")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, help="CPU threads; default: torch's own choice")
-    parser.add_argument("--repeats", type=int, default=5, help="timed turns after one warm-up")
     parser.add_argument("--new-tokens", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--clock", choices=sorted(CLOCKS), default="wall")
     parser.add_argument("--only", nargs="+", choices=CONTESTS, help="some comparisons alone")
-    parser.add_argument("--out", type=Path, help="write the report here, as JSON")
     parser.add_argument("--check", action="store_true", help="fail where a target is missed")
     return parser.parse_args(arguments)
 

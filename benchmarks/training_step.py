@@ -22,6 +22,7 @@ if not __package__:
     sys.path.insert(0, str(root))
     sys.path.insert(0, str(root / "src"))
 
+from benchmarks.options import timing_parser, write_report
 from benchmarks.training_steps import (
     Step,
     as_json,
@@ -34,7 +35,7 @@ from benchmarks.training_steps import (
 
 from qzoom.bench.shapes import SHAPES
 from qzoom.bench.subject import Subject, build
-from qzoom.bench.timing import CLOCKS, Comparison, in_turns
+from qzoom.bench.timing import Comparison, in_turns
 from qzoom.eval.machine import machine
 
 TARGET = 0.7
@@ -60,9 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
             data = comparison.summary()
             print(f"{data['name']}: {data['ratio']:.3f} {data['ratio_range']}", flush=True)
     report = {"settings": settings, "ran": ran, "comparisons": [c.summary() for c in comparisons]}
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_report(options.out, report)
     return 1 if options.check and not all(c.met for c in comparisons) else 0
 
 
@@ -124,17 +123,11 @@ def _settings(options: argparse.Namespace, subject: Subject) -> dict[str, Any]:
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", choices=sorted(SHAPES), default="mid")
+    parser = timing_parser(__doc__)
     parser.add_argument("--image-px", nargs=2, type=int, default=(512, 384), metavar=("W", "H"))
     parser.add_argument("--batch-size", type=int, default=2)
     parser.add_argument("--types", nargs="+", choices=["float32", "bf16"], default=["float32"])
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, help="CPU threads; default: torch's own choice")
-    parser.add_argument("--repeats", type=int, default=5, help="timed turns after one warm-up")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--clock", choices=sorted(CLOCKS), default="wall")
-    parser.add_argument("--out", type=Path, help="write the report here, as JSON")
     parser.add_argument("--check", action="store_true", help="fail where a target is missed")
     return parser.parse_args(arguments)
 
