@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from qzoom.zoom.cache import KVStore
+from qzoom.zoom.cache import FrozenStore, KVStore
 
 LAYERS, BATCH, HEADS, SIZE = 3, 2, 2, 4
 
@@ -137,7 +137,7 @@ def test_select_keeps_empty_layers_empty() -> None:
 
 def test_a_frozen_store_keeps_what_it_has() -> None:
     store = filled(4)
-    frozen = store.frozen()
+    frozen = FrozenStore(store)
     assert same(frozen.update(*rows(1, seed=5), 1), rows(4, seed=1))
     assert store.length(1) == 4
     store.update(*rows(1, seed=6), 1)
@@ -147,7 +147,7 @@ def test_a_frozen_store_keeps_what_it_has() -> None:
 def test_update_takes_what_attention_layers_pass_besides() -> None:
     store = KVStore(1)
     store.update(*rows(2), 0, {"cache_position": None}, sin=None)
-    store.frozen().update(*rows(2), 0, {"cache_position": None}, sin=None)
+    FrozenStore(store).update(*rows(2), 0, {"cache_position": None}, sin=None)
     assert store.length(0) == 2
 
 

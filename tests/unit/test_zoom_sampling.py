@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from transformers import RepetitionPenaltyLogitsProcessor
 
 from qzoom.errors import ConfigError
-from qzoom.zoom.sampling import Chooser, Sampling
+from qzoom.zoom.choosing import Drawer, choose_tokens
+from qzoom.zoom.sampling import Sampling
 
 CPU = torch.device("cpu")
 PROMPTS = [torch.tensor([1, 2, 3]), torch.tensor([4]), torch.tensor([0, 0, 5, 6, 7])]
@@ -22,16 +23,20 @@ def logits(batch: int = 3, vocabulary: int = 40, seed: int = 0) -> torch.Tensor:
     return 3 * torch.randn(batch, vocabulary, generator=torch.Generator().manual_seed(seed))
 
 
+def drawers(sampling: Sampling, prompts: list[torch.Tensor] = PROMPTS) -> list[Drawer]:
+    return [Drawer(sampling, prompt, CPU) for prompt in prompts]
+
+
 def draw(sampling: Sampling, steps: int = 200, **shape: int) -> torch.Tensor:
     """Tokens of shape `(steps, B)` drawn from the same logits over and over."""
     scores = logits(**shape)
-    choose = Chooser(sampling, PROMPTS[: len(scores)], CPU)
-    return torch.stack([choose(scores) for _ in range(steps)])
+    drawing = drawers(sampling, PROMPTS[: len(scores)])
+    return torch.stack([choose_tokens(scores, drawing) for _ in range(steps)])
 
 
 def test_zero_temperature_takes_the_best() -> None:
     best = logits().argmax(-1)
-    assert torch.equal(Chooser(Sampling(), PROMPTS, CPU)(logits()), best)
+    assert torch.equal(choose_tokens(logits(), drawers(Sampling())), best)
     assert (draw(Sampling(temperature=1e-30, seed=1), steps=5) == best).all()
     assert (draw(Sampling(temperature=9.0, top_k=1, seed=1), steps=5) == best).all()
     assert (draw(Sampling(temperature=1, top_p=1e-9, seed=1), steps=5) == best).all()
@@ -49,16 +54,31 @@ def test_each_prompt_has_its_own_random_numbers() -> None:
     together = draw(warm)
     scores = logits()
     for row, prompt in enumerate(PROMPTS):
-        choose = Chooser(warm, [prompt], CPU)
-        alone = torch.cat([choose(scores[row : row + 1]) for _ in range(200)])
+        drawing = drawers(warm, [prompt])
+        alone = torch.cat([choose_tokens(scores[row : row + 1], drawing) for _ in range(200)])
         assert torch.equal(together[:, row], alone)
 
 
 def test_draws_follow_the_probabilities() -> None:
     scores = torch.tensor([[0.0, math.log(2), math.log(5), -math.inf]])
-    choose = Chooser(Sampling(temperature=1.0, seed=0), PROMPTS[:1], CPU)
-    counts = torch.cat([choose(scores) for _ in range(4000)]).bincount(minlength=4)
+    drawing = drawers(Sampling(temperature=1.0, seed=0), PROMPTS[:1])
+    drawn = torch.cat([choose_tokens(scores, drawing) for _ in range(4000)])
+    counts = drawn.bincount(minlength=4)
     torch.testing.assert_close(counts / 4000, torch.tensor([1, 2, 5, 0]) / 8, rtol=0, atol=0.03)
+
+
+def test_settings_of_each_prompt_hold_in_a_mixed_batch() -> None:
+    mixed = [
+        Sampling(),
+        Sampling(temperature=2.0, seed=5, top_k=4),
+        Sampling(repetition_penalty=1.5),
+    ]
+    pairs = list(zip(mixed, PROMPTS, strict=True))
+    together, alone = ([Drawer(*pair, CPU) for pair in pairs] for _ in range(2))
+    for step in range(30):
+        scores = logits(vocabulary=12, seed=step)
+        singly = [choose_tokens(scores[row : row + 1], alone[row : row + 1]) for row in range(3)]
+        assert torch.equal(choose_tokens(scores, together), torch.cat(singly))
 
 
 def test_top_k_and_top_p_leave_the_likely_ones() -> None:
@@ -73,12 +93,12 @@ def test_top_k_and_top_p_leave_the_likely_ones() -> None:
 
 @given(st.floats(0.5, 2.0), st.integers(0, 50))
 def test_the_penalty_is_that_of_transformers(penalty: float, seed: int) -> None:
-    choose = Chooser(Sampling(repetition_penalty=penalty), PROMPTS, CPU)
+    drawing = drawers(Sampling(repetition_penalty=penalty))
     processor = RepetitionPenaltyLogitsProcessor(penalty)
     history = [prompt.tolist() for prompt in PROMPTS]
     for step in range(5):
         scores = logits(vocabulary=12, seed=seed + step)
-        chosen = choose(scores).tolist()
+        chosen = choose_tokens(scores, drawing).tolist()
         for row, before in enumerate(history):
             seen: Any = torch.tensor([before])
             expected = processor(seen, scores[row : row + 1].clone())

@@ -5,7 +5,8 @@ Shapes: B batch, N rows, H hidden size, C cells of one image, G kv heads, D head
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,6 +18,9 @@ from transformers.vision_utils import get_vision_position_ids
 
 from qzoom.backbones.segments import VisionPlan, plan_pictures, use_segments
 from qzoom.errors import ConfigError
+
+CPU_PATCHES = 1024
+"""Patches that a CPU encodes at once, or one image's if that has more."""
 
 Rotary = tuple[Tensor, Tensor]
 """(cos, sin), each of shape `(B, N, D)`."""
@@ -133,14 +137,23 @@ class Backbone:
         return logits.float()
 
     def encode(self, pixel_values: Tensor, image_grid_thw: Tensor) -> list[VisionFeatures]:
-        """Encode images in one call.
+        """Encode images: all at once, or on a CPU as many as stay in its cache together.
 
         Args:
             pixel_values: of shape `(patches of all images, values)`.
             image_grid_thw: of shape `(images, 3)`, in patches.
         """
-        pixels = pixel_values.to(self.device, self.dtype)
         grid = image_grid_thw.cpu()
+        most = CPU_PATCHES if self.device.type == "cpu" else sys.maxsize
+        found, first = list[VisionFeatures](), 0
+        for group in _groups(grid, most):
+            patches = int(group.prod(-1).sum())
+            found += self._encode(pixel_values[first : first + patches], group)
+            first += patches
+        return found
+
+    def _encode(self, pixel_values: Tensor, grid: Tensor) -> list[VisionFeatures]:
+        pixels = pixel_values.to(self.device, self.dtype)
         out = self.visual(pixels, grid_thw=grid, return_dict=True, **self._planned(grid))
         merge = self.merge_size
         grids = [(int(h) // merge, int(w) // merge) for _, h, w in grid.tolist()]
@@ -189,3 +202,16 @@ def rotate(heads_bgnd: Tensor, rotary: Rotary) -> Tensor:
     cos, sin = (table.unsqueeze(1) for table in rotary)
     first, second = heads_bgnd.chunk(2, -1)
     return heads_bgnd * cos + torch.cat((-second, first), -1) * sin
+
+
+def _groups(grid_thw: Tensor, most_patches: int) -> Iterator[Tensor]:
+    """Consecutive images of no more patches together, or single ones."""
+    patches = grid_thw.prod(-1).tolist()
+    first, together = 0, 0
+    for image, own in enumerate(patches):
+        if together and together + own > most_patches:
+            yield grid_thw[first:image]
+            first, together = image, 0
+        together += own
+    if patches:
+        yield grid_thw[first:]

@@ -24,6 +24,7 @@ class ZoomAnswer:
         of the source images), "roi_tokens" (cells of the crop) and "new_tokens".
     timings_s: seconds by part, of the whole batch where there was one: "encode", "prefill",
         "gate", "region", "crop", "zoom" (prefill over a crop), "decode", and "total".
+    finish_reason: "stop" after an end token or a stop string, "length" at the limit of tokens.
     """
 
     text: str
@@ -35,6 +36,7 @@ class ZoomAnswer:
     token_ids: list[int]
     usage: dict[str, int] = field(default_factory=dict)
     timings_s: dict[str, float] = field(default_factory=dict)
+    finish_reason: str | None = None
 
 
 class AnswerStream:

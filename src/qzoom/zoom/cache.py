@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor
 
 KeyValues = list[tuple[Tensor, Tensor]]
 """Keys and values per layer, each of shape `(B, kv heads, rows, head size)`."""
+
+
+class LayerStore(Protocol):
+    """What layers need of a store: transformers' attention calls `update`."""
+
+    def length(self, layer: int, /) -> int:
+        """Slots in use by a layer."""
+        ...
+
+    def rows(self, layer: int, /) -> tuple[Tensor, Tensor]:
+        """Keys and values of a layer."""
+        ...
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *_: Any, **__: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Append rows of shape `(B, kv heads, n, head size)`; return all rows of the layer."""
+        ...
 
 
 class KVStore:
@@ -47,6 +65,11 @@ class KVStore:
         end = self._lengths[layer]
         return keys[:, :, :end], values[:, :, :end]
 
+    def buffers(self, layer: int) -> tuple[Tensor, Tensor]:
+        """Keys and values of a layer with the free slots behind them."""
+        self.rows(layer)
+        return self._keys[layer], self._values[layer]  # type: ignore[return-value]
+
     def truncate(self, length: int) -> None:
         """Forget all rows from a slot on."""
         self._lengths = [min(current, length) for current in self._lengths]
@@ -73,16 +96,13 @@ class KVStore:
                 chosen.update(keys[index], values[index], layer)
         return chosen
 
-    def frozen(self) -> FrozenStore:
-        """A view whose `update` keeps what is stored."""
-        return FrozenStore(self)
-
     def _write(self, buffer: Tensor | None, new: Tensor, layer: int, end: int) -> Tensor:
         if buffer is None:
-            buffer = new.new_empty((*new.shape[:2], end + self._room, new.shape[3]))
+            # Zeros, because a slot that is masked out must still hold numbers.
+            buffer = new.new_zeros((*new.shape[:2], end + self._room, new.shape[3]))
         elif buffer.shape[2] < end:
             # Half as much again, so that decoding copies each row only a few times.
-            grown = new.new_empty((*new.shape[:2], end + max(self._room, end // 2), new.shape[3]))
+            grown = new.new_zeros((*new.shape[:2], end + max(self._room, end // 2), new.shape[3]))
             grown[:, :, : self._lengths[layer]] = buffer[:, :, : self._lengths[layer]]
             buffer = grown
         buffer[:, :, self._lengths[layer] : end] = new
@@ -92,7 +112,7 @@ class KVStore:
 class FrozenStore:
     """A store that answers with its rows and takes no new ones."""
 
-    def __init__(self, store: KVStore) -> None:
+    def __init__(self, store: LayerStore) -> None:
         self._store = store
 
     def update(

@@ -10,18 +10,22 @@ from torch import Tensor
 from qzoom.zoom.cache import KVStore
 from qzoom.zoom.crops import Crop
 from qzoom.zoom.layers import LayerRun, Rows
+from qzoom.zoom.parts import ModelParts
 from qzoom.zoom.prefix import KeptCrop, Stretch
 from qzoom.zoom.rows import rows_of
 from qzoom.zoom.tap import Feed, Tap
-from qzoom.zoom.tickets import Lane, Ticket, Work
+from qzoom.zoom.tickets import Lane, Spans, Ticket, Work
 
 
 def direct_lane(work: Work, tap: Tap, members: list[int]) -> Lane:
     """Carry the coarse rows through the upper layers."""
+    parts = work.parts
     trunk = _trunk_of(work, members)
-    feed = tap.feed(trunk.length(work.parts.split)).select(members)
-    run = LayerRun(work.parts.backbone, trunk, feed.rotary, feed.valid_bn, right_padded=True)
-    return _finish(work, members, run, feed)
+    feed = tap.feed(trunk.length(parts.split)).select(members)
+    run = LayerRun(parts.backbone, trunk, feed.rotary, feed.valid_bn, right_padded=True)
+    logits_bv = _finish(parts, run, feed)
+    spans: Spans = [(range(work.tickets[member].layout.length),) for member in members]
+    return Lane(members, trunk, spans, logits_bv)
 
 
 def zoomed_lane(work: Work, tap: Tap, members: list[int]) -> Lane:
@@ -44,10 +48,12 @@ def zoomed_lane(work: Work, tap: Tap, members: list[int]) -> Lane:
     if trunk.length(parts.split) == 0:
         new = tap.prefixes(members, max(prefixes)).then(new)
         last = [index + max(prefixes) for index in last]
-    lane = _finish(work, members, replace(run, rotary=new.rotary), Feed(new, None, tuple(last)))
+    feed = Feed(new, None, tuple(last))
+    logits_bv = _finish(parts, replace(run, rotary=new.rotary), feed)
     if work.state.reused:
         _keep(work, tickets[0])
-    return lane
+    spans = [_spans(ticket, max(prefixes)) for ticket in tickets]
+    return Lane(members, trunk, spans, logits_bv)
 
 
 def _trunk_of(work: Work, members: list[int]) -> KVStore:
@@ -81,10 +87,19 @@ def _validity(prefixes: list[int], rows: Rows) -> Tensor | None:
     return torch.cat([before_bp, after_bn], 1)
 
 
-def _finish(work: Work, members: list[int], run: LayerRun, feed: Feed) -> Lane:
-    parts = work.parts
+def _spans(ticket: Ticket, longest_prefix: int) -> tuple[range, ...]:
+    """Where a prompt lies whose question follows the longest prefix of its lane."""
+    prefix = ticket.layout.prefix_length
+    if prefix == longest_prefix:
+        return (range(ticket.answered.length),)
+    rest = ticket.answered.length - prefix
+    return range(prefix), range(longest_prefix, longest_prefix + rest)
+
+
+def _finish(parts: ModelParts, run: LayerRun, feed: Feed) -> Tensor:
+    """Logits after each prompt's last row, of shape `(B, vocabulary)`."""
     out = run(parts.upper, feed.hidden_bnh, first_index=parts.split, last_b=feed.last_b)
-    return Lane(members, run.store, run.valid_bs, parts.backbone.logits(out[:, -1]))
+    return parts.backbone.logits(out[:, -1])
 
 
 def _keep(work: Work, ticket: Ticket) -> None:

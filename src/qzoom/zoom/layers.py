@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from qzoom.backbones.base import Backbone, Rotary
-from qzoom.zoom.cache import KVStore
+from qzoom.zoom.cache import FrozenStore, LayerStore
 from qzoom.zoom.placement import Place, segments
 
 
@@ -94,7 +94,7 @@ class LayerRun:
     """
 
     backbone: Backbone
-    store: KVStore
+    store: LayerStore
     rotary: Rotary
     valid_bs: Tensor | None = None
     right_padded: bool = False
@@ -155,6 +155,6 @@ class LayerRun:
             hidden_bnh[batch, last_b][:, None],
             position_embeddings=(cos, sin),
             attention_mask=attention_mask(self.backbone, 1, slots, self.valid_bs),
-            past_key_values=self.store.frozen(),
+            past_key_values=FrozenStore(self.store),
         )
         return out

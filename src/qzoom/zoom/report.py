@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from qzoom.zoom.answer import GenerateOutput, ZoomAnswer
-from qzoom.zoom.requests import Answered, Run
+from qzoom.zoom.answered import Answered
+from qzoom.zoom.requests import Run
 from qzoom.zoom.tickets import Ticket
 
 
@@ -31,6 +32,7 @@ def answer_of(run: Run, answered: Answered) -> ZoomAnswer:
             "new_tokens": len(answered.token_ids),
         },
         timings_s=run.timings.read(),
+        finish_reason=answered.finish_reason,
     )
 
 
@@ -50,7 +52,7 @@ def sequences_of(run: Run, input_ids: Tensor, pad_token_id: int) -> Tensor:
 def details_of(run: Run, input_ids: Tensor, pad_token_id: int) -> GenerateOutput:
     """Details of a finished run, with logits kept, over the prompts in `input_ids`, `(B, n)`."""
     tickets = [answered.ticket for answered in run.answered]
-    logits = pad_sequence([torch.stack(a.logits) for a in run.answered], batch_first=True)
+    logits = pad_sequence([torch.stack(a.logits or []) for a in run.answered], batch_first=True)
     return GenerateOutput(
         sequences=sequences_of(run, input_ids, pad_token_id),
         logits=logits,

@@ -114,7 +114,7 @@ class ImageSession:
         turn = self._turn
         text = TextTracker(self.model.require_tokenizer(), request.stop)
         run = self._start(layout, request, text)
-        for (piece,) in run.pieces(run.lanes[0]):
+        for piece in run.pieces():
             if piece:
                 yield piece
                 if turn != self._turn:

@@ -18,6 +18,9 @@ from qzoom.zoom.prefix import KeptCrop, PrefixState
 from qzoom.zoom.prompt import PromptLayout
 from qzoom.zoom.region import RegionChoice
 
+Spans = list[tuple[range, ...]]
+"""Per prompt of a lane, the slots of its store that hold the prompt's rows, in order."""
+
 
 @dataclass
 class Ticket:
@@ -64,11 +67,10 @@ class Lane:
     """Prompts that took the same way and decode together.
 
     members: their places among the tickets.
-    valid_bs: which slots of the trunk's store hold real rows, or None when all do.
     logits_bv: of the next token, float32.
     """
 
     members: list[int]
     trunk: KVStore
-    valid_bs: Tensor | None
+    spans: Spans
     logits_bv: Tensor

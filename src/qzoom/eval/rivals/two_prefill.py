@@ -21,10 +21,11 @@ from qzoom.eval.methods.registry import MethodOptions
 from qzoom.eval.rivals.looker import laid_out
 from qzoom.eval.rivals.second_look import Clock
 from qzoom.geometry.boxes import BoxLike
+from qzoom.zoom.answered import Answered
 from qzoom.zoom.crops import Crop
 from qzoom.zoom.lanes import direct_lane
 from qzoom.zoom.model import ZoomModel
-from qzoom.zoom.requests import Answered, Run, batch_of, start
+from qzoom.zoom.requests import Run, batch_of, start
 from qzoom.zoom.routing import ask_gate, find_regions, take_crop
 from qzoom.zoom.tap import Tap, take_tap
 from qzoom.zoom.text import TextTracker
@@ -120,5 +121,5 @@ def _decide(work: Work, tap: Tap) -> bool:
 def _go_on(work: Work, tap: Tap, text: TextTracker) -> Run:
     """The coarse pass carried to its end."""
     lane = direct_lane(work, tap, [0])
-    answered = [Answered(work.tickets[0], text)]
-    return Run(work.parts, work.options, answered, [lane], Timings())
+    answered = [Answered(work.tickets[0], work.options, text)]
+    return Run(work.parts, answered, [lane], Timings())
