@@ -48,10 +48,10 @@ def begun(model: qzoom.ZoomModel, number: int, **options: Any) -> Run:
     return start(work, Timings(), keep_logits=True)
 
 
-def alone(model: qzoom.ZoomModel, number: int, **options: Any) -> Answered:
+def alone(model: qzoom.ZoomModel, number: int, **options: Any) -> Run:
     run = begun(model, number, **options)
     run.finish()
-    return run.answered[0]
+    return run
 
 
 def join(decoder: Decoder, run: Run) -> Answered:
@@ -59,21 +59,20 @@ def join(decoder: Decoder, run: Run) -> Answered:
     return run.answered[0]
 
 
-def assert_same(found: Answered, expected: Answered) -> None:
-    assert found.token_ids == expected.token_ids
-    assert found.finish_reason == expected.finish_reason
-    assert found.logits
-    assert expected.logits
-    ours, theirs = torch.stack(found.logits), torch.stack(expected.logits)
+def assert_same(run: Run, expected: Run) -> None:
+    (found,), (other,) = run.answered, expected.answered
+    assert found.token_ids == other.token_ids
+    assert found.finish_reason == other.finish_reason
+    ours, theirs = torch.stack(run.logits[0]), torch.stack(expected.logits[0])
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4)
 
 
 def test_members_that_join_and_leave_answer_as_alone(model: qzoom.ZoomModel) -> None:
     lengths = (3, 9, 70, 5)
     runs = [begun(model, number, max_new_tokens=n) for number, n in enumerate(lengths)]
-    decoder, found = Decoder(model.parts), []
+    decoder = Decoder(model.parts)
     for run in runs:
-        found.append(join(decoder, run))
+        join(decoder, run)
         decoder.take()
         if decoder.members:
             decoder.advance()
@@ -82,15 +81,14 @@ def test_members_that_join_and_leave_answer_as_alone(model: qzoom.ZoomModel) -> 
         if decoder.members:
             decoder.advance()
     for number, n in enumerate(lengths):
-        assert_same(found[number], alone(model, number, max_new_tokens=n))
+        assert_same(runs[number], alone(model, number, max_new_tokens=n))
 
 
 def test_whoever_is_dismissed_leaves_the_others_as_they_are(model: qzoom.ZoomModel) -> None:
     decoder = Decoder(model.parts)
-    first, second, third = (
-        join(decoder, begun(model, number, max_new_tokens=12, temperature=0.8, seed=number))
-        for number in range(3)
-    )
+    warm: dict[str, Any] = {"max_new_tokens": 12, "temperature": 0.8}
+    runs = [begun(model, number, seed=number, **warm) for number in range(3)]
+    first, second, _ = (join(decoder, run) for run in runs)
     for step in range(12):
         decoder.take()
         if step == 1:
@@ -101,19 +99,20 @@ def test_whoever_is_dismissed_leaves_the_others_as_they_are(model: qzoom.ZoomMod
             decoder.dismiss([second])
     assert (len(first.token_ids), len(second.token_ids)) == (2, 5)
     assert first.finish_reason is None
-    assert_same(third, alone(model, 2, max_new_tokens=12, temperature=0.8, seed=2))
+    assert_same(runs[2], alone(model, 2, seed=2, **warm))
 
 
 def test_an_empty_decoder_takes_members_again(model: qzoom.ZoomModel) -> None:
     decoder = Decoder(model.parts)
     for number in (0, 1, 2):
-        member = join(decoder, begun(model, number, max_new_tokens=3))
+        run = begun(model, number, max_new_tokens=3)
+        join(decoder, run)
         for _ in range(3):
             decoder.take()
             if decoder.members:
                 decoder.advance()
         assert not decoder.members
-        assert_same(member, alone(model, number, max_new_tokens=3))
+        assert_same(run, alone(model, number, max_new_tokens=3))
 
 
 def test_a_row_with_a_gap_closes_up() -> None:

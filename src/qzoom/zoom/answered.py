@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -19,14 +20,14 @@ class Answered:
     """A prompt on its way to the end of its answer.
 
     text: follows the tokens where text is wanted.
-    logits: each step's, of shape `(vocabulary,)`, where they are wanted.
+    observe: called with each step's logits, of shape `(vocabulary,)`, and the token chosen.
     finish_reason: "stop" after an end token or a stop string, "length" at the limit of tokens.
     """
 
     ticket: Ticket
     options: Options
     text: TextTracker | None = None
-    logits: list[Tensor] | None = None
+    observe: Callable[[Tensor, int], None] | None = None
     token_ids: list[int] = field(default_factory=list)
     finish_reason: FinishReason | None = None
 

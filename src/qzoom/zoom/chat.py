@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
 import torch
 from torch import Tensor
 
 from qzoom.errors import PromptError
+
+Role = Literal["system", "user", "assistant"]
 
 CHAT_TEMPLATE: Final = (
     "{%- for message in messages -%}"
@@ -24,6 +27,21 @@ CHAT_TEMPLATE: Final = (
     "{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\\n' }}{%- endif -%}"
 )
 """Qwen's layout without a default system turn; used where a tokenizer brings no template."""
+
+_NAMES: Final = {"system": "system text", "user": "question", "assistant": "answer"}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Stands for the next image."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a conversation: who speaks, and texts and images in order."""
+
+    role: Role
+    parts: Sequence[str | Picture]
 
 
 def question_ids(
@@ -50,8 +68,8 @@ def question_ids(
         PromptError: for an empty question, text that cannot be encoded, or a template that loses
             an image or the question.
     """
-    whole, spans = _render(tokenizer, [question], [], len(grids_hw), system)
-    return _expand(_encode(tokenizer, whole, spans), cell_counts(grids_hw), image_token_id)
+    messages = _dialogue([question], [], len(grids_hw), system)
+    return conversation_ids(tokenizer, messages, grids_hw, image_token_id)
 
 
 def dialogue_ids(
@@ -80,9 +98,8 @@ def dialogue_ids(
     done = ""
     questions, answers = zip(*turns, strict=True)
     for turn, answer in enumerate(answers):
-        whole, spans = _render(
-            tokenizer, questions[: turn + 1], answers[:turn], len(grids_hw), system
-        )
+        messages = _dialogue(questions[: turn + 1], answers[:turn], len(grids_hw), system)
+        whole, spans = _render(tokenizer, messages)
         if not whole.startswith(done):
             raise PromptError("the chat template rewrites earlier turns; train on single turns")
         new = [range(s.start - len(done), s.stop - len(done)) for s in spans]
@@ -100,45 +117,59 @@ def cell_counts(grids_hw: Sequence[tuple[int, int]]) -> list[int]:
     return [rows * cols for rows, cols in grids_hw]
 
 
-def _render(
+def conversation_ids(
     tokenizer: Any,
-    questions: Sequence[str],
-    answers: Sequence[str],
-    images: int,
-    system: str | None,
-) -> tuple[str, list[range]]:
+    messages: Sequence[Message],
+    grids_hw: Sequence[tuple[int, int]],
+    image_token_id: int,
+) -> Tensor:
+    """Token ids of a conversation up to the header of the next answer; see `question_ids`.
+
+    Args:
+        messages: in order, each with its texts and images in order.
+        grids_hw: rows and columns of cells of each image, in the order of the conversation.
+
+    Raises:
+        PromptError: as `question_ids`.
+    """
+    whole, spans = _render(tokenizer, messages)
+    return _expand(_encode(tokenizer, whole, spans), cell_counts(grids_hw), image_token_id)
+
+
+def _dialogue(
+    questions: Sequence[str], answers: Sequence[str], images: int, system: str | None
+) -> list[Message]:
+    """Images, then questions and answers by turns."""
+    messages = [] if system is None else [Message("system", [system])]
+    for turn, question in enumerate(questions):
+        if isinstance(question, str) and not question.strip():
+            raise PromptError("the question is empty; ask something about the image")
+        pictures = [Picture()] * (0 if turn else images)
+        messages.append(Message("user", [*pictures, question]))
+        if turn < len(answers):
+            messages.append(Message("assistant", [answers[turn]]))
+    return messages
+
+
+def _render(tokenizer: Any, messages: Sequence[Message]) -> tuple[str, list[range]]:
     """The dialogue up to the header of the next answer, and the spans of what users wrote."""
     texts: dict[str, str] = {}
 
-    def stand_in(name: str, text: str) -> str:
-        _check_text(name, text)
+    def part(message: Message, text: str | Picture) -> dict[str, str]:
+        if isinstance(text, Picture):
+            return {"type": "image"}
+        _check_text(_NAMES.get(message.role, message.role), text)
         mark = f"\x00{len(texts)}\x00"
         texts[mark] = text
-        return mark
+        return {"type": "text", "text": mark}
 
-    messages: list[dict[str, Any]] = []
-    if system is not None:
-        messages.append({"role": "system", "content": _text_part(stand_in("system text", system))})
-    for turn, question in enumerate(questions):
-        mark = stand_in("question", question)
-        if not question.strip():
-            raise PromptError("the question is empty; ask something about the image")
-        pictures = [{"type": "image"} for _ in range(0 if turn else images)]
-        messages.append({"role": "user", "content": pictures + _text_part(mark)})
-        if turn < len(answers):
-            reply = stand_in("answer", answers[turn])
-            messages.append({"role": "assistant", "content": _text_part(reply)})
     rendered = tokenizer.apply_chat_template(
-        messages,
+        [{"role": m.role, "content": [part(m, text) for text in m.parts]} for m in messages],
         chat_template=tokenizer.chat_template or CHAT_TEMPLATE,
         tokenize=False,
         add_generation_prompt=True,
     )
     return _fill_in(rendered, texts)
-
-
-def _text_part(text: str) -> list[dict[str, str]]:
-    return [{"type": "text", "text": text}]
 
 
 def _check_text(name: str, text: object) -> None:

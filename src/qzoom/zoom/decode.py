@@ -33,13 +33,17 @@ class Decoder:
         self._places_b = torch.empty(0, dtype=torch.long, device=device)
         self._tokens_b = torch.empty(0, dtype=torch.long, device=device)
 
-    def join(self, lane: Lane, members: Sequence[Answered]) -> None:
-        """Add prompts that went through a prefill together; not between `take` and `advance`."""
+    def join(self, lane: Lane, members: Sequence[Answered], *, borrow: bool = False) -> None:
+        """Add prompts that went through a prefill together; not between `take` and `advance`.
+
+        Args:
+            borrow: nothing else is done with the lane's keys and values before they have left.
+        """
         device = self._parts.backbone.device
         prompts = [member.ticket.answered for member in members]
         places_b = torch.tensor([prompt.next_position for prompt in prompts], device=device)
         with torch.inference_mode():
-            self._store.join(lane.trunk, lane.spans)
+            self._store.join(lane.trunk, lane.spans, borrow=borrow)
             several = bool(self.members)
             together = torch.cat([self.logits_bv, lane.logits_bv]) if several else lane.logits_bv
             self.logits_bv = together
@@ -61,8 +65,8 @@ class Decoder:
         """Give every member its next token, with the text that is now certain; the done leave."""
         tokens, given = self.choose(), list[tuple[Answered, str]]()
         for place, (member, token) in enumerate(zip(self.members, tokens, strict=True)):
-            if member.logits is not None:
-                member.logits.append(self.logits_bv[place])
+            if member.observe is not None:
+                member.observe(self.logits_bv[place], token)
             given.append((member, member.take(token)))
         self.dismiss([member for member in self.members if member.finish_reason is not None])
         return given

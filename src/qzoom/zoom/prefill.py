@@ -6,6 +6,8 @@ rows, a fresh state): rows are appended, then routed.
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 from qzoom.zoom.lanes import direct_lane, zoomed_lane
 from qzoom.zoom.routing import ask_gate, find_regions, given_regions, take_crop
 from qzoom.zoom.tap import Tap, take_tap
@@ -18,21 +20,35 @@ def prefill(work: Work, timings: Timings) -> list[Lane]:
 
     What was decided stands on the tickets afterwards.
     """
+    steps = prefill_steps(work, timings)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            lanes: list[Lane] = end.value
+            return lanes
+
+
+def prefill_steps(work: Work, timings: Timings) -> Generator[None, None, list[Lane]]:
+    """The same, pausing between its stages so that others can have a turn; returns the lanes."""
     with timings.part("prefill"):
         tap = take_tap(work)
-    zooming = _route(work, tap, timings)
+    yield
+    zooming = yield from _route(work, tap, timings)
     direct = [member for member in range(len(work.tickets)) if member not in set(zooming)]
     lanes = []
     if direct:
         with timings.part("prefill"):
             lanes.append(direct_lane(work, tap, direct))
     if zooming:
+        if direct:
+            yield
         with timings.part("zoom"):
             lanes.append(zoomed_lane(work, tap, zooming))
     return lanes
 
 
-def _route(work: Work, tap: Tap, timings: Timings) -> list[int]:
+def _route(work: Work, tap: Tap, timings: Timings) -> Generator[None, None, list[int]]:
     if work.options.box_xyxy_px is not None:
         members = given_regions(work)
     else:
@@ -42,5 +58,12 @@ def _route(work: Work, tap: Tap, timings: Timings) -> list[int]:
             return []
         with timings.part("region"):
             members = find_regions(work, tap, members)
-    with timings.part("crop"):
-        return [member for member in members if take_crop(work, work.tickets[member])]
+    zooming = []
+    for member in members:
+        yield
+        with timings.part("crop"):
+            if take_crop(work, work.tickets[member]):
+                zooming.append(member)
+    if zooming:
+        yield
+    return zooming

@@ -52,7 +52,7 @@ def sequences_of(run: Run, input_ids: Tensor, pad_token_id: int) -> Tensor:
 def details_of(run: Run, input_ids: Tensor, pad_token_id: int) -> GenerateOutput:
     """Details of a finished run, with logits kept, over the prompts in `input_ids`, `(B, n)`."""
     tickets = [answered.ticket for answered in run.answered]
-    logits = pad_sequence([torch.stack(a.logits or []) for a in run.answered], batch_first=True)
+    logits = pad_sequence([torch.stack(steps) for steps in run.logits], batch_first=True)
     return GenerateOutput(
         sequences=sequences_of(run, input_ids, pad_token_id),
         logits=logits,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from qzoom.backbones.base import VisionFeatures
 from qzoom.zoom.answered import Answered
@@ -23,12 +24,16 @@ from qzoom.zoom.timings import Timings
 
 @dataclass
 class Run:
-    """One batch of prompts: prefilled at once, decoded together."""
+    """One batch of prompts: prefilled at once, decoded together.
+
+    logits: per prompt, each step's, of shape `(vocabulary,)`; empty where nobody wants them.
+    """
 
     parts: ModelParts
     answered: list[Answered]
     lanes: list[Lane]
     timings: Timings
+    logits: list[list[Tensor]] = field(default_factory=list)
 
     def finish(self) -> None:
         """Decode everything."""
@@ -41,7 +46,8 @@ class Run:
             decoder = Decoder(self.parts)
             while self.lanes:
                 lane = self.lanes.pop()
-                decoder.join(lane, [self.answered[member] for member in lane.members])
+                members = [self.answered[member] for member in lane.members]
+                decoder.join(lane, members, borrow=True)
         while decoder.members:
             with self.timings.part("decode"):
                 given = decoder.take()
@@ -63,17 +69,27 @@ def start(
 
     Args:
         texts: one tracker per prompt; None when tokens are all that is wanted.
-        keep_logits: collect each step's logits on the prompts.
+        keep_logits: collect each step's logits on the run.
     """
     with torch.inference_mode():
         work.state.rewind()
         lanes = prefill(work, timings)
     trackers = [None] * len(work.tickets) if texts is None else texts
     answered = [
-        Answered(ticket, work.options, text, [] if keep_logits else None)
+        Answered(ticket, work.options, text)
         for ticket, text in zip(work.tickets, trackers, strict=True)
     ]
-    return Run(work.parts, answered, lanes, timings)
+    run = Run(work.parts, answered, lanes, timings)
+    if keep_logits:
+        run.logits = [_kept(each) for each in answered]
+    return run
+
+
+def _kept(answered: Answered) -> list[Tensor]:
+    """A list that gets the logits of each step of an answer."""
+    logits: list[Tensor] = []
+    answered.observe = lambda logits_v, _token: logits.append(logits_v)
+    return logits
 
 
 def batch_of(

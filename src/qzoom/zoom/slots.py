@@ -46,17 +46,18 @@ class SlotStore:
         slots = torch.arange(max(self._lengths) + 1, device=self._lengths_b.device)
         return slots <= self._lengths_b[:, None]
 
-    def join(self, store: KVStore, spans: Sequence[Sequence[range]]) -> None:
+    def join(
+        self, store: KVStore, spans: Sequence[Sequence[range]], *, borrow: bool = False
+    ) -> None:
         """Add the rows of a store.
-
-        The first to come are taken over as they lie where they can be; the store must then not be
-        appended to before they have left.
 
         Args:
             spans: per row, its real slots in order.
+            borrow: the store is not appended to before the rows have left, so that the first to
+                come may stay where they are.
         """
         from_start = all(len(row) == 1 and row[0].start == 0 for row in spans)
-        if from_start and not self._lengths:
+        if borrow and from_start and not self._lengths:
             pairs = [store.buffers(layer) for layer in range(self._layer_count)]
             self._keys, self._values = [k for k, _ in pairs], [v for _, v in pairs]
         else:
