@@ -10,7 +10,18 @@ import os
 import sys
 from collections.abc import Sequence
 
-from qzoom.cli import ask, bench, calibrate, data, doctor, evaluate, label, reproduce, train
+from qzoom.cli import (
+    ask,
+    bench,
+    calibrate,
+    data,
+    doctor,
+    evaluate,
+    label,
+    reproduce,
+    serve,
+    train,
+)
 from qzoom.cli.arguments import Parser, VersionAction
 from qzoom.cli.terminal import one_line
 from qzoom.errors import QZoomError
@@ -65,7 +76,7 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--version", action=VersionAction)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", dest="verb")
-    for verb in (ask, data, label, train, calibrate, evaluate, reproduce, bench, doctor):
+    for verb in (ask, serve, data, label, train, calibrate, evaluate, reproduce, bench, doctor):
         verb.add_parser(verbs)
     return parser
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qzoom.cli.arguments import UsageError, positive_int, share
+from qzoom.cli.model_options import add_model_options
 from qzoom.cli.pngs import check_png_target, write_png
 from qzoom.cli.quiet import hush_libraries
 from qzoom.cli.summary import summary_line
@@ -43,7 +44,7 @@ def add_parser(verbs: argparse._SubParsersAction[Parser]) -> None:
     parser.add_argument("question", metavar="QUESTION", help="what to ask")
     _add_output_options(parser)
     _add_zoom_options(parser)
-    _add_model_options(parser)
+    add_model_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -72,6 +73,7 @@ def json_fields(answer: ZoomAnswer) -> dict[str, Any]:
         "gate_probability": answer.gate_probability,
         "boxes_xyxy_px": [list(box) for box in answer.boxes_xyxy_px],
         "usage": dict(answer.usage),
+        "finish_reason": answer.finish_reason,
         "timings_s": dict(answer.timings_s),
     }
 
@@ -114,16 +116,6 @@ def _add_zoom_options(parser: argparse.ArgumentParser) -> None:
         metavar="P",
         help="cells above this belong to the region (default: the model's own)",
     )
-
-
-def _add_model_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("model")
-    group.add_argument(
-        "--model", metavar="NAME", help="folder or hub id (default: the embedded model)"
-    )
-    group.add_argument("--adapter", metavar="DIR", help="zoom branches in place of the model's own")
-    group.add_argument("--device", metavar="DEVICE", help="cpu, cuda, cuda:1, mps")
-    group.add_argument("--dtype", choices=("auto", "float32", "bfloat16", "float16"))
 
 
 def _check(args: argparse.Namespace) -> None:

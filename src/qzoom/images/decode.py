@@ -41,11 +41,15 @@ _TURNS: Final = (
 
 @dataclass(frozen=True)
 class ImageLimits:
-    """Largest image that is read: encoded size in bytes, area and longer side in pixels."""
+    """Largest image that is read: encoded size in bytes, area and longer side in pixels.
+
+    formats: of `ALLOWED_FORMATS`, those that are read.
+    """
 
     max_bytes: int = 64 * 1024 * 1024
     max_pixels: int = 100_000_000
     max_side_px: int = 65_535
+    formats: tuple[str, ...] = ALLOWED_FORMATS
 
 
 DEFAULT_LIMITS: Final = ImageLimits()
@@ -74,7 +78,7 @@ def decode_image(source: ImageSource, limits: ImageLimits = DEFAULT_LIMITS) -> I
             "PIL.ImageFile.LOAD_TRUNCATED_IMAGES is on, so damaged images would pass as whole; "
             "set it to False"
         )
-    with _open(data) as image:
+    with _open(data, limits.formats) as image:
         return _normalise(image, limits)
 
 
@@ -132,15 +136,15 @@ def _read_file(file: BinaryIO, limits: ImageLimits) -> bytes:
     return data
 
 
-def _open(data: bytes) -> Image.Image:
+def _open(data: bytes, formats: tuple[str, ...]) -> Image.Image:
     try:
-        return Image.open(io.BytesIO(data), formats=ALLOWED_FORMATS)
+        return Image.open(io.BytesIO(data), formats=formats)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError("the image has more pixels than Pillow accepts; scale it down") from error
     # Readers raise many unrelated types on hostile bytes; their text never reaches the message.
     except Exception as error:
         raise ImageError(
-            "the data is not a readable image; allowed are " + ", ".join(ALLOWED_FORMATS)
+            "the data is not a readable image; allowed are " + ", ".join(formats)
         ) from error
 
 

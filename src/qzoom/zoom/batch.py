@@ -48,7 +48,7 @@ def answer_many(
     run.finish()
     for text in texts:
         text.finish()
-    return [answer_of(run, answered) for answered in run.answered]
+    return [answer_of(answered, run.timings) for answered in run.answered]
 
 
 def as_list(images: Images) -> list[ImageSource]:

@@ -70,6 +70,12 @@ class KVStore:
         self.rows(layer)
         return self._keys[layer], self._values[layer]  # type: ignore[return-value]
 
+    @property
+    def size_bytes(self) -> int:
+        """Memory of all buffers, free slots included."""
+        kept = (buffer for buffer in self._keys + self._values if buffer is not None)
+        return sum(buffer.nbytes for buffer in kept)
+
     def truncate(self, length: int) -> None:
         """Forget all rows from a slot on."""
         self._lengths = [min(current, length) for current in self._lengths]

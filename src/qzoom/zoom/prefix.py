@@ -92,6 +92,17 @@ class PrefixState:
         trunk = KVStore(len(parts.backbone.layers))
         return cls(trunk, KVStore(depth), KVStore(max(depth - 1, 0)), length, reused)
 
+    @property
+    def size_bytes(self) -> int:
+        """Memory of everything that is kept."""
+        stores = sum(store.size_bytes for store in (self.trunk, self.gate, self.region))
+        others = [] if self.tap is None else [self.tap.hidden_bnh, *self.tap.rotary]
+        if self.region_keys is not None:
+            others.append(self.region_keys.keys_gcd)
+        for crop in self.crops.values():
+            others += [tensor for pair in crop.rows for tensor in pair]
+        return stores + sum(tensor.nbytes for tensor in others)
+
     def rewind(self) -> None:
         """Forget every row after the prefix."""
         for store in (self.trunk, self.gate, self.region):

@@ -10,10 +10,11 @@ from qzoom.zoom.answer import GenerateOutput, ZoomAnswer
 from qzoom.zoom.answered import Answered
 from qzoom.zoom.requests import Run
 from qzoom.zoom.tickets import Ticket
+from qzoom.zoom.timings import Timings
 
 
-def answer_of(run: Run, answered: Answered) -> ZoomAnswer:
-    """The answer to one prompt of a run that collected text."""
+def answer_of(answered: Answered, timings: Timings) -> ZoomAnswer:
+    """The answer to one prompt whose text was collected."""
     assert answered.text is not None
     ticket, crop, choice = answered.ticket, answered.ticket.crop, answered.ticket.choice
     rows, cols = (0, 0) if crop is None else crop.grid_hw
@@ -31,7 +32,7 @@ def answer_of(run: Run, answered: Answered) -> ZoomAnswer:
             "roi_tokens": rows * cols,
             "new_tokens": len(answered.token_ids),
         },
-        timings_s=run.timings.read(),
+        timings_s=timings.read(),
         finish_reason=answered.finish_reason,
     )
 

@@ -121,7 +121,7 @@ class ImageSession:
                     raise QZoomError("a newer question was asked on this session; this one ended")
         if rest := text.finish():
             yield rest
-        yield answer_of(run, run.answered[0])
+        yield answer_of(run.answered[0], run.timings)
 
     def _start(self, layout: PromptLayout, request: Options, text: TextTracker) -> Run:
         timings = Timings()

@@ -27,7 +27,11 @@ class Timings:
         try:
             yield
         finally:
-            self._seconds[name] += time.perf_counter() - began
+            self.add(name, time.perf_counter() - began)
+
+    def add(self, name: str, seconds: float) -> None:
+        """Add time that was measured elsewhere to one of `PARTS`."""
+        self._seconds[name] += seconds
 
     def read(self) -> dict[str, float]:
         """Seconds of each part, and of everything so far under "total"."""

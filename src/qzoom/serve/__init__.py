@@ -1,0 +1,1 @@
+"""An OpenAI-compatible server: answers from the zoom engine, safe to expose."""

@@ -1,0 +1,226 @@
+"""The engine: one thread that owns the model, and takes requests between its steps.
+
+Each turn of its loop runs one step of one prefill and one token of every answer being written, so
+a request that looks closer never holds up the others for longer than one of its steps.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from qzoom.serve.engine.jobs import Ended, Failed, Job, Piece
+from qzoom.serve.engine.prefilling import Prefilling
+from qzoom.serve.engine.sessions import SessionCache
+from qzoom.serve.errors import ServeError, busy, internal, too_late
+from qzoom.serve.limits import Limits
+from qzoom.zoom.answered import Answered
+from qzoom.zoom.decode import Decoder
+from qzoom.zoom.model import ZoomModel
+from qzoom.zoom.report import answer_of
+
+_LOG = logging.getLogger("qzoom.serve")
+_NAP_S = 0.25
+
+
+class Engine:
+    """Answers jobs until it is stopped. Everything but its loop may be called from any thread.
+
+    on_over: called in the engine's thread with every job that ended, and how: None for an answer.
+    """
+
+    def __init__(
+        self,
+        model: ZoomModel,
+        limits: Limits,
+        on_over: Callable[[Job, ServeError | None], None] = lambda job, error: None,
+    ) -> None:
+        self.model = model
+        self.limits = limits
+        self.sessions = SessionCache(limits.cache_bytes)
+        self._on_over = on_over
+        self._waiting: deque[Job] = deque()
+        self._awake = threading.Condition()
+        self._drains_until: float | None = None
+        self._prefilling: Prefilling | None = None
+        self._decoder = Decoder(model.parts)
+        self._writing: dict[int, Job] = {}
+        self._thread = threading.Thread(target=self._loop, name="qzoom-engine", daemon=True)
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def submit(self, job: Job) -> None:
+        """Put a job in the queue.
+
+        Raises:
+            ServeError: 503 when the queue is full or the server is stopping.
+        """
+        with self._awake:
+            if self.draining:
+                raise busy("the server is stopping; ask another one")
+            if len(self._waiting) >= self.limits.max_queue:
+                raise busy()
+            self._waiting.append(job)
+            self._awake.notify()
+
+    def cancel(self, job: Job) -> None:
+        """Nobody waits for a job any more; its rows are freed before the next step."""
+        job.cancelled = True
+        with self._awake:
+            self._awake.notify()
+
+    def drain(self, grace_s: float) -> None:
+        """Take nothing new; what is not answered after the grace fails."""
+        with self._awake:
+            until = time.monotonic() + grace_s
+            self._drains_until = min(until, self._drains_until or until)
+            self._awake.notify()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for a draining engine; whether it has stopped."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    @property
+    def draining(self) -> bool:
+        """Whether it was told to stop."""
+        return self._drains_until is not None
+
+    @property
+    def alive(self) -> bool:
+        """Whether it answers."""
+        return self._thread.is_alive()
+
+    @property
+    def queued(self) -> int:
+        """Jobs that wait."""
+        return len(self._waiting)
+
+    @property
+    def running(self) -> int:
+        """Jobs in prefill or being written."""
+        return len(self._writing) + (self._prefilling is not None)
+
+    def _loop(self) -> None:
+        while True:
+            with self._awake:
+                while not (self._waiting or self._prefilling or self._writing or self.draining):
+                    self._awake.wait(_NAP_S)
+            if self.draining and self._stopped():
+                return
+            self._drop_dead()
+            self._prefill_step()
+            self._decode_step()
+
+    def _stopped(self) -> bool:
+        """Whether nothing is left, or the grace is over and everything left has failed."""
+        assert self._drains_until is not None
+        if time.monotonic() >= self._drains_until:
+            error = ServeError(503, "the server stopped before the answer was done", "server_error")
+            for job in self._all():
+                self._over(job, error)
+            with self._awake:
+                self._waiting.clear()
+            return True
+        return not (self._waiting or self._prefilling or self._writing)
+
+    def _all(self) -> list[Job]:
+        running = [] if self._prefilling is None else [self._prefilling.job]
+        with self._awake:
+            return [*self._waiting, *running, *self._writing.values()]
+
+    def _drop_dead(self) -> None:
+        """Let go of jobs that nobody waits for or whose time is up."""
+        dead = [job for job in self._all() if job.cancelled or job.expired]
+        if not dead:
+            return
+        with self._awake:
+            self._waiting = deque(job for job in self._waiting if job not in dead)
+        if self._prefilling is not None and self._prefilling.job in dead:
+            self._prefilling = None
+        written = [job.answered for job in dead if job.answered is not None]
+        self._decoder.dismiss(written)
+        for job in dead:
+            self._over(job, None if job.cancelled else too_late(self.limits.deadline_s))
+
+    def _prefill_step(self) -> None:
+        if self._prefilling is None and len(self._writing) < self.limits.max_batch:
+            with self._awake:
+                job = self._waiting.popleft() if self._waiting else None
+            if job is None:
+                return
+            try:
+                self._prefilling = Prefilling(self.model, self.sessions, job)
+            except Exception:
+                return self._failed([job], "could not begin a request")
+        current = self._prefilling
+        if current is None:
+            return
+        try:
+            if not current.step():
+                return
+            self._prefilling = None
+            current.join(self._decoder)
+        except Exception:
+            self._prefilling = None
+            return self._failed([current.job], "a prefill failed")
+        self._writing[id(current.job.answered)] = current.job
+
+    def _decode_step(self) -> None:
+        if not self._writing:
+            return
+        try:
+            given = self._decoder.take()
+            for answered, _ in given:
+                self._report(answered)
+            if self._decoder.members:
+                self._decoder.advance()
+        except Exception:
+            # Which row it was cannot be known; the next requests start on a fresh decoder.
+            jobs = list(self._writing.values())
+            self._decoder = Decoder(self.model.parts)
+            self._failed(jobs, "a decoding step failed")
+
+    def _report(self, answered: Answered) -> None:
+        """Turn a row's newest token into text; what fails here is this row's alone."""
+        job = self._writing[id(answered)]
+        try:
+            self._tell(job, answered)
+        except Exception:
+            self._decoder.dismiss([answered])
+            self._failed([job], "an answer could not be turned into text")
+
+    def _tell(self, job: Job, answered: Answered) -> None:
+        token = answered.token_ids[-1]
+        text = "" if token in answered.options.eos_token_ids else job.text.push(token)
+        if job.text.stopped and answered.finish_reason != "stop":
+            answered.finish_reason = "stop"
+            self._decoder.dismiss([answered])
+        ended = answered.finish_reason is not None
+        text += job.text.finish() if ended else ""
+        found = job.recorder.take() if job.recorder is not None and (text or ended) else []
+        if text or found:
+            job.tell(Piece(text, found))
+        if ended:
+            answered.text = job.text
+            job.timings.add("decode", time.perf_counter() - job.writing_since)
+            job.tell(Ended(answer_of(answered, job.timings)))
+            self._over(job, None)
+
+    def _failed(self, jobs: list[Job], what: str) -> None:
+        """Log what happened, tell the jobs no more than that it did."""
+        _LOG.exception("%s; %d request(s) failed", what, len(jobs))
+        for job in jobs:
+            self._over(job, internal())
+
+    def _over(self, job: Job, error: ServeError | None) -> None:
+        if job.answered is not None:
+            self._writing.pop(id(job.answered), None)
+        if error is not None:
+            job.tell(Failed(error))
+        self._on_over(job, error)

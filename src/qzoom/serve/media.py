@@ -1,0 +1,70 @@
+"""Image URLs of a request turned into decoded images; no string is ever taken for a path."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from PIL import Image
+
+from qzoom.errors import ImageError
+from qzoom.images.decode import decode_image
+from qzoom.serve.errors import ServeError
+from qzoom.serve.fetch import fetch
+from qzoom.serve.limits import Limits
+
+_DATA_URL: Final = re.compile(r"data:image/[a-z0-9.+-]{1,32};base64,", re.IGNORECASE)
+
+
+def images_of(urls: Sequence[str], hosts: frozenset[str], limits: Limits) -> list[Image.Image]:
+    """Decode the images of a request, the same URL once.
+
+    Raises:
+        ServeError: for too many or too large images, and for one that cannot be used.
+    """
+    if len(urls) > limits.max_images:
+        raise ServeError(400, f"{len(urls)} images; the limit is {limits.max_images} a request")
+    found: dict[str, Image.Image] = {}
+    decoded_bytes = 0
+    for url in urls:
+        if url not in found:
+            found[url] = _image_of(url, hosts, limits)
+            decoded_bytes += 3 * found[url].width * found[url].height
+        if decoded_bytes > limits.max_decoded_bytes:
+            raise ServeError(
+                400, f"the images take over {limits.max_decoded_bytes} bytes decoded; scale down"
+            )
+    return [found[url] for url in urls]
+
+
+def _image_of(url: str, hosts: frozenset[str], limits: Limits) -> Image.Image:
+    try:
+        image = decode_image(_bytes_of(url, hosts, limits), limits.image)
+    except ImageError as error:
+        raise ServeError(400, str(error)) from None
+    least = limits.min_image_side_px
+    if min(image.size) < least:
+        raise ServeError(
+            400, f"the image is {image.width}x{image.height} px; each side needs {least}"
+        )
+    return image
+
+
+def _bytes_of(url: str, hosts: frozenset[str], limits: Limits) -> bytes:
+    head = _DATA_URL.match(url)
+    if head is None:
+        if not hosts:
+            raise ServeError(
+                400,
+                "images come as data URLs (data:image/png;base64,...); this server fetches none",
+            )
+        return fetch(url, hosts, max_bytes=limits.max_image_bytes, seconds=limits.fetch_s)
+    if len(url) - head.end() > limits.max_image_bytes * 4 // 3 + 4:
+        raise ServeError(400, f"an image is over {limits.max_image_bytes} bytes")
+    try:
+        return base64.b64decode(url[head.end() :], validate=True)
+    except (binascii.Error, ValueError):
+        raise ServeError(400, "an image's data URL is not valid base64") from None

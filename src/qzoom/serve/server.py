@@ -1,0 +1,113 @@
+"""Running the application under uvicorn, with a stop that lets answers finish."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable, Sequence
+from types import FrameType
+
+import uvicorn
+
+from qzoom.errors import ConfigError
+from qzoom.serve.app import build_app
+from qzoom.serve.limits import MAX_HEADER_BYTES
+from qzoom.serve.state import ServerState
+
+# Uvicorn cuts connections this long after the engine has failed what was left.
+_LAST_WORDS_S = 5
+
+
+def check_keys(host: str, keys: Sequence[str]) -> None:
+    """Whether a server may listen there.
+
+    Raises:
+        ConfigError: for a key that cannot be sent, and for an address that others reach without
+            any key.
+    """
+    for key in keys:
+        if not key.isascii() or not key.isprintable() or len(key) < 16 or " " in key:
+            raise ConfigError("an API key needs 16 or more printable ASCII characters, no space")
+    if not keys and not _is_loopback(host):
+        raise ConfigError(
+            f"{host} can be reached from elsewhere; set an API key, or listen on 127.0.0.1"
+        )
+
+
+def serve(
+    state: ServerState,
+    host: str,
+    port: int,
+    keys: Sequence[str],
+    on_ready: Callable[[str], None] = lambda url: None,
+) -> None:
+    """Answer until SIGTERM or Ctrl-C.
+
+    Args:
+        on_ready: called with the address once requests are taken.
+
+    Raises:
+        ConfigError: as `check_keys`, and for an address that cannot be listened on.
+    """
+    check_keys(host, keys)
+    config = uvicorn.Config(
+        build_app(state, keys, local_only=not keys),
+        host=host,
+        port=port,
+        http="h11",
+        ws="none",
+        loop="asyncio",
+        lifespan="on",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=int(state.limits.grace_s) + _LAST_WORDS_S,
+        h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+        limit_concurrency=4 * (state.limits.max_queue + state.limits.max_batch),
+    )
+    with _listening(host, port) as listener:
+        shown = f"[{host}]" if ":" in host else host
+        url = f"http://{shown}:{listener.getsockname()[1]}"
+        _Server(config, state, lambda: on_ready(url)).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Says when it takes requests, and tells the engine to drain at the first signal."""
+
+    def __init__(
+        self, config: uvicorn.Config, state: ServerState, on_ready: Callable[[], None]
+    ) -> None:
+        super().__init__(config)
+        self._state = state
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._state.engine.drain(self._state.limits.grace_s)
+        super().handle_exit(sig, frame)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        family, address = found[0], found[4]
+        return socket.create_server(address[:2], family=family, backlog=256)
+    except OSError as error:
+        reason = error.strerror or "no such address"
+        raise ConfigError(f"cannot listen on {host}:{port}: {reason}") from None
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
