@@ -40,6 +40,7 @@ class Limits:
     keep_alive_s: silence in a stream after which a comment is sent.
     grace_s: seconds that a stopping server gives to what it has begun.
     cache_bytes: keys and values kept of images asked about before.
+    picture_cache_bytes: decoded images kept, 3 bytes per pixel.
     """
 
     max_body_bytes: int = 20 * MEGABYTE
@@ -61,11 +62,12 @@ class Limits:
     keep_alive_s: float = 15.0
     grace_s: float = 30.0
     cache_bytes: int = 512 * MEGABYTE
+    picture_cache_bytes: int = 128 * MEGABYTE
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            least = 0 if field.name in ("cache_bytes", "grace_s") else 1
+            least = 0 if field.name in ("cache_bytes", "picture_cache_bytes", "grace_s") else 1
             if isinstance(value, bool) or not isinstance(value, (int, float)) or value < least:
                 raise ConfigError(f"limit {field.name} is {value!r}; give at least {least}")
         if self.default_new_tokens > self.max_new_tokens:

@@ -6,6 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from PIL import Image
@@ -15,29 +16,48 @@ from qzoom.images.decode import decode_image
 from qzoom.serve.errors import ServeError
 from qzoom.serve.fetch import fetch
 from qzoom.serve.limits import Limits
+from qzoom.serve.pictures import Decoded, PictureCache
 
 _DATA_URL: Final = re.compile(r"data:image/[a-z0-9.+-]{1,32};base64,", re.IGNORECASE)
 
 
-def images_of(urls: Sequence[str], hosts: frozenset[str], limits: Limits) -> list[Image.Image]:
-    """Decode the images of a request, the same URL once.
+@dataclass(frozen=True)
+class ImageReader:
+    """Reads the images of requests.
 
-    Raises:
-        ServeError: for too many or too large images, and for one that cannot be used.
+    hosts: that images are fetched from; empty fetches none.
+    known: pictures decoded before; what was fetched is not among them, as it may change.
     """
-    if len(urls) > limits.max_images:
-        raise ServeError(400, f"{len(urls)} images; the limit is {limits.max_images} a request")
-    found: dict[str, Image.Image] = {}
-    decoded_bytes = 0
-    for url in urls:
-        if url not in found:
-            found[url] = _image_of(url, hosts, limits)
-            decoded_bytes += 3 * found[url].width * found[url].height
-        if decoded_bytes > limits.max_decoded_bytes:
-            raise ServeError(
-                400, f"the images take over {limits.max_decoded_bytes} bytes decoded; scale down"
-            )
-    return [found[url] for url in urls]
+
+    limits: Limits
+    hosts: frozenset[str]
+    known: PictureCache
+
+    def __call__(self, urls: Sequence[str], caller: str) -> list[Decoded]:
+        """Decode the images of a request, the same URL once.
+
+        Raises:
+            ServeError: for too many or too large images, and for one that cannot be used.
+        """
+        limits = self.limits
+        if len(urls) > limits.max_images:
+            raise ServeError(400, f"{len(urls)} images; the limit is {limits.max_images} a request")
+        found: dict[str, Decoded] = {}
+        for url in urls:
+            if url not in found:
+                found[url] = self._read(url, caller)
+            if sum(each.size_bytes for each in found.values()) > limits.max_decoded_bytes:
+                most = limits.max_decoded_bytes
+                raise ServeError(400, f"the images take over {most} bytes decoded; scale down")
+        return [found[url] for url in urls]
+
+    def _read(self, url: str, caller: str) -> Decoded:
+        decoded = self.known.get(caller, url)
+        if decoded is None:
+            decoded = Decoded.of(_image_of(url, self.hosts, self.limits))
+            if _DATA_URL.match(url):
+                self.known.put(caller, url, decoded)
+        return decoded
 
 
 def _image_of(url: str, hosts: frozenset[str], limits: Limits) -> Image.Image:

@@ -14,7 +14,8 @@ from qzoom.serve.engine.engine import Engine
 from qzoom.serve.engine.jobs import Prepared
 from qzoom.serve.errors import ServeError
 from qzoom.serve.limits import Limits
-from qzoom.serve.media import images_of
+from qzoom.serve.media import ImageReader
+from qzoom.serve.pictures import Decoded
 from qzoom.serve.schemas import ChatMessage, ChatRequest, TextPart
 from qzoom.zoom.chat import Message, Picture, conversation_ids
 from qzoom.zoom.model import ZoomModel
@@ -26,13 +27,10 @@ _AHEAD = 2
 
 @dataclass(frozen=True)
 class Preparer:
-    """What preparing a request needs besides it.
-
-    hosts: that images are fetched from; empty fetches none.
-    """
+    """What preparing a request needs besides it."""
 
     engine: Engine
-    hosts: frozenset[str] = frozenset()
+    read_images: ImageReader
 
     @property
     def model(self) -> ZoomModel:
@@ -62,9 +60,10 @@ class Preparer:
         ]
         try:
             options = self.model.options(**self._options(request))
-            images = images_of(urls, self.hosts, self.limits)
+            decoded = self.read_images(urls, caller)
+            images = [each.image for each in decoded]
             layout = self._lay_out(request, images)
-            key = _session_key(caller, request.cache_salt, images, layout)
+            key = _session_key(caller, request.cache_salt, decoded, layout)
             pixels = self.model.pipeline(images) if self._soon_needed(key) else None
         except QZoomError as error:
             raise ServeError(400, str(error)) from None
@@ -130,7 +129,7 @@ def _message(message: ChatMessage) -> Message:
 
 
 def _session_key(
-    caller: str, salt: str | None, images: Sequence[Image.Image], layout: PromptLayout
+    caller: str, salt: str | None, images: Sequence[Decoded], layout: PromptLayout
 ) -> str | None:
     """A digest of everything that the rows of a prefix depend on, and of whose they are."""
     if not images:
@@ -140,7 +139,5 @@ def _session_key(
         digest.update(hashlib.sha256(text.encode()).digest())
     digest.update(layout.input_ids[: layout.prefix_length].numpy().tobytes())
     for image in images:
-        # The pixels as decoded: size and mode come first, so that no two images share bytes.
-        digest.update(f"{image.mode} {image.width} {image.height} ".encode())
-        digest.update(image.tobytes())
+        digest.update(image.digest)
     return digest.hexdigest()

@@ -13,7 +13,9 @@ from qzoom.serve.engine.engine import Engine
 from qzoom.serve.engine.jobs import Prepared
 from qzoom.serve.errors import ServeError, busy
 from qzoom.serve.limits import Limits
+from qzoom.serve.media import ImageReader
 from qzoom.serve.metrics import Metrics
+from qzoom.serve.pictures import PictureCache
 from qzoom.serve.prepare import Preparer
 from qzoom.serve.schemas import ChatRequest
 from qzoom.zoom.model import ZoomModel
@@ -36,7 +38,8 @@ class ServerState:
         self.limits = limits
         self.metrics = Metrics()
         self.engine = Engine(model, limits)
-        self._preparer = Preparer(self.engine, hosts)
+        reader = ImageReader(limits, hosts, PictureCache(limits.picture_cache_bytes))
+        self._preparer = Preparer(self.engine, reader)
         self._threads = ThreadPoolExecutor(_PREPARING_THREADS, "qzoom-prepare")
         self._started_at = int(time.time())
         self._preparing = 0
