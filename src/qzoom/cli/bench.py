@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qzoom.cli import bench_serve
 from qzoom.cli.arguments import UsageError, count, positive_int, share
 from qzoom.cli.quiet import hush_libraries
 
@@ -45,6 +46,7 @@ def add_parser(verbs: argparse._SubParsersAction[Parser]) -> None:
                        "plot beside it")  # fmt: skip
     bench.add_argument("--json", action="store_true", help="print the report as JSON")
     bench.set_defaults(run=run)
+    bench_serve.add_parser(bench.add_subparsers(title="load", metavar="[serve]"))
 
 
 def run(args: argparse.Namespace) -> int:

@@ -34,6 +34,7 @@ class Limits:
     max_new_tokens, default_new_tokens: longest answer, and where the request does not say.
     max_prompt_tokens: text and image cells of a request, before a crop.
     max_queue: requests that wait; more are told to come back.
+    max_pending_bytes: decoded images of all requests that wait or are answered, 3 bytes per pixel.
     max_batch: answers that are written at once.
     deadline_s: seconds from the arrival of a request to the end of its answer.
     keep_alive_s: silence in a stream after which a comment is sent.
@@ -54,6 +55,7 @@ class Limits:
     default_new_tokens: int = 256
     max_prompt_tokens: int = 32_768
     max_queue: int = 64
+    max_pending_bytes: int = 1024 * MEGABYTE
     max_batch: int = 8
     deadline_s: float = 120.0
     keep_alive_s: float = 15.0

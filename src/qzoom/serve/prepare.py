@@ -10,8 +10,8 @@ from typing import Any
 from PIL import Image
 
 from qzoom.errors import QZoomError
+from qzoom.serve.engine.engine import Engine
 from qzoom.serve.engine.jobs import Prepared
-from qzoom.serve.engine.sessions import SessionCache
 from qzoom.serve.errors import ServeError
 from qzoom.serve.limits import Limits
 from qzoom.serve.media import images_of
@@ -21,6 +21,8 @@ from qzoom.zoom.model import ZoomModel
 from qzoom.zoom.options import AskOptions
 from qzoom.zoom.prompt import PromptLayout, lay_out
 
+_AHEAD = 2
+
 
 @dataclass(frozen=True)
 class Preparer:
@@ -29,10 +31,18 @@ class Preparer:
     hosts: that images are fetched from; empty fetches none.
     """
 
-    model: ZoomModel
-    limits: Limits
-    sessions: SessionCache
+    engine: Engine
     hosts: frozenset[str] = frozenset()
+
+    @property
+    def model(self) -> ZoomModel:
+        """What will answer."""
+        return self.engine.model
+
+    @property
+    def limits(self) -> Limits:
+        """Of the server."""
+        return self.engine.limits
 
     def __call__(self, request: ChatRequest, caller: str) -> Prepared:
         """Decode, tokenize and check.
@@ -55,12 +65,16 @@ class Preparer:
             images = images_of(urls, self.hosts, self.limits)
             layout = self._lay_out(request, images)
             key = _session_key(caller, request.cache_salt, images, layout)
-            known = key is None or key in self.sessions
-            pixels = None if known else self.model.pipeline(images)
+            pixels = self.model.pipeline(images) if self._soon_needed(key) else None
         except QZoomError as error:
             raise ServeError(400, str(error)) from None
         top = (request.top_logprobs or 0) if request.logprobs else None
         return Prepared(layout, images, pixels, options, key, top)
+
+    def _soon_needed(self, key: str | None) -> bool:
+        """Whether patches are worth making here; those of a long queue would fill the memory."""
+        known = key is None or key in self.engine.sessions
+        return not known and self.engine.queued < _AHEAD
 
     def _check_text(self, request: ChatRequest) -> None:
         chars = sum(

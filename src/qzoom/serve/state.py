@@ -36,7 +36,7 @@ class ServerState:
         self.limits = limits
         self.metrics = Metrics()
         self.engine = Engine(model, limits)
-        self._preparer = Preparer(model, limits, self.engine.sessions, hosts)
+        self._preparer = Preparer(self.engine, hosts)
         self._threads = ThreadPoolExecutor(_PREPARING_THREADS, "qzoom-prepare")
         self._started_at = int(time.time())
         self._preparing = 0

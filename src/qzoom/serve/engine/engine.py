@@ -65,6 +65,10 @@ class Engine:
                 raise busy("the server is stopping; ask another one")
             if len(self._waiting) >= self.limits.max_queue:
                 raise busy()
+            pending = sum(other.prepared.image_bytes for other in self._all())
+            # One alone is always let in: its own limits have been checked.
+            if pending and pending + job.prepared.image_bytes > self.limits.max_pending_bytes:
+                raise busy("too many large images are under way; try again")
             self._waiting.append(job)
             self._awake.notify()
 
@@ -130,9 +134,10 @@ class Engine:
         return not (self._waiting or self._prefilling or self._writing)
 
     def _all(self) -> list[Job]:
-        running = [] if self._prefilling is None else [self._prefilling.job]
         with self._awake:
-            return [*self._waiting, *running, *self._writing.values()]
+            current = self._prefilling
+            running = [] if current is None else [current.job]
+            return [*self._waiting, *running, *list(self._writing.values())]
 
     def _drop_dead(self) -> None:
         """Let go of jobs that nobody waits for or whose time is up."""

@@ -37,6 +37,11 @@ class Prepared:
     session_key: str | None
     top_logprobs: int | None = None
 
+    @property
+    def image_bytes(self) -> int:
+        """Memory of the decoded images."""
+        return sum(3 * image.width * image.height for image in self.images)
+
 
 @dataclass(frozen=True)
 class Begun:
