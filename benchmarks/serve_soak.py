@@ -4,7 +4,7 @@ Starts `qzoom serve` on the embedded model, measures its capacity, then sends 1.
 request in ten is hostile, one in twenty is given up by its client. Every answer is compared with
 the one that the library gives alone. Ends with SIGTERM while requests are under way.
 
-    python benchmarks/serve_soak.py --minutes 30 --out soak.json
+    PYTHONPATH=. python benchmarks/serve_soak.py --minutes 30 --out soak.json
 """
 
 from __future__ import annotations
@@ -14,21 +14,19 @@ import asyncio
 import base64
 import io
 import json
-import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import httpx
+from benchmarks.serving import server
 from PIL import Image
 
 import qzoom
@@ -70,37 +68,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    with server(args.threads) as (process, url):
+    options = ["--cache-mb", str(CACHE_MB), "--grace", str(GRACE_S)]
+    with server(args.threads, *options) as (process, url):
         report = asyncio.run(soak(process, url, args))
+        process.wait(GRACE_S + 30)
     report["exit_code"] = process.returncode
     report["machine"] = machine()
     text = json.dumps(report, indent=2)
     print(text)
     if args.out:
         args.out.write_text(text + "\n", encoding="utf-8")
-
-
-@contextmanager
-def server(threads: int) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A server of the embedded model in float32 on a free port."""
-    options = ["--port", "0", "--dtype", "float32", "--threads", str(threads)]
-    options += ["--cache-mb", str(CACHE_MB), "--grace", str(GRACE_S)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "qzoom", "serve", *options],
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": str(threads)},
-    )
-    try:
-        assert process.stderr is not None
-        first = process.stderr.readline()
-        found = re.search(r"http://\S+/v1", first)
-        if found is None:
-            raise SystemExit(f"the server did not start: {first}")
-        yield process, found.group()
-        process.wait(GRACE_S + 30)
-    finally:
-        process.kill()
 
 
 async def soak(
