@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
 def _talk(conversation: Conversation) -> None:
     """Go on after everything that fails or is stopped, until the person leaves."""
     _load_line_editing()
-    _tell(f"{conversation.about()}; /help lists commands, Ctrl-D leaves")
+    _tell(f"{conversation.about()}\n/help lists commands, Ctrl-D leaves")
     while True:
         try:
             _take(conversation, _ask_for_line())
