@@ -244,3 +244,16 @@ def test_a_wrong_path_ends_before_the_model_loads(monkeypatch, capsys):
     monkeypatch.setattr(qzoom, "load", lambda *_, **__: pytest.fail("it was loaded"))
     assert main(["chat", RECEIPT, "gone.png"]) == 2
     assert capsys.readouterr().err == "qzoom: no image file at gone.png\n"
+
+
+@pytest.mark.parametrize("stdin_is_piped", [True, False])
+def test_it_ends_when_nobody_reads_the_answers(monkeypatch, stdin_is_piped):
+    def fail(*_):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("qzoom.cli._discard_stdout", lambda: None)
+    monkeypatch.setattr("qzoom.cli.conversation.print_answer", fail)
+    monkeypatch.setattr(chat, "is_terminal", lambda _: not stdin_is_piped)
+    monkeypatch.setattr("builtins.input", lambda _: TOTAL)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(TOTAL))
+    assert main(["chat", RECEIPT]) == 141

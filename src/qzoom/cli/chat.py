@@ -75,6 +75,8 @@ def _talk(conversation: Conversation) -> None:
             return
         except KeyboardInterrupt:
             _tell("stopped")
+        except BrokenPipeError:
+            raise
         except Exception as error:
             _tell(_one_line_of(error))
 
