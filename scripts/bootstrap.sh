@@ -18,8 +18,5 @@ fi
 
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 echo "Installing qzoom${extra:+ with its $extra tools} into .venv (the first time takes minutes)" >&2
-pip=(.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt)
-# torch first and alone: it is by far the largest, and a failure then names it.
-"${pip[@]}" "$(grep '^torch==' constraints.txt)"
-"${pip[@]}" -e ".${extra:+[$extra]}"
+./scripts/install.sh .venv/bin/python "$extra" --editable
 cat pyproject.toml constraints.txt >"$stamp"

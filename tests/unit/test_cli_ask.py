@@ -143,7 +143,7 @@ def test_json_has_exactly_these_keys(model, picture, capsys):
     out, err = capsys.readouterr()
     found = json.loads(out)
     assert list(found) == [
-        "text", "zoomed", "gate_probability", "boxes_xyxy_px", "usage", "timings_s"
+        "text", "zoomed", "gate_probability", "boxes_xyxy_px", "usage", "finish_reason", "timings_s"
     ]  # fmt: skip
     assert found["boxes_xyxy_px"] == [list(BOX)]
     assert found["usage"] == model.answer.usage

@@ -26,10 +26,10 @@ KEY = "sk-very-secret"
 LOOK = {
     "gate_probability": 0.75,
     "zoomed": True,
-    "boxes_px_xyxy": [[10, 20, 110.5, 80]],
-    "source_tokens": 64,
+    "boxes_xyxy_px": [[10, 20, 110.5, 80]],
+    "visual_tokens": 64,
     "roi_tokens": 40,
-    "seconds": {"prefill": 0.25, "total": 0.5},
+    "timings_s": {"prefill": 0.25, "total": 0.5},
 }
 
 
@@ -148,16 +148,16 @@ def test_garbage_is_one_line_and_not_asked_again(endpoint: Endpoint, body: bytes
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"boxes_px_xyxy": [[1, 2, 3]]},
-        {"boxes_px_xyxy": 7},
-        {"boxes_px_xyxy": [[1, 2, 3, "4"]]},
-        {"boxes_px_xyxy": [[1, 2, 3, float("nan")]]},
-        {"boxes_px_xyxy": [[1, 2, 3, 10**400]]},
-        {"boxes_px_xyxy": []},
+        {"boxes_xyxy_px": [[1, 2, 3]]},
+        {"boxes_xyxy_px": 7},
+        {"boxes_xyxy_px": [[1, 2, 3, "4"]]},
+        {"boxes_xyxy_px": [[1, 2, 3, float("nan")]]},
+        {"boxes_xyxy_px": [[1, 2, 3, 10**400]]},
+        {"boxes_xyxy_px": []},
         {"gate_probability": "high"},
-        {"source_tokens": -1},
+        {"visual_tokens": -1},
         {"roi_tokens": 1.5},
-        {"seconds": {"total": "long"}},
+        {"timings_s": {"total": "long"}},
     ],
 )
 def test_a_qzoom_field_that_lies_is_refused(endpoint: Endpoint, wrong: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from qzoom.cli import (
     ask,
     bench,
     calibrate,
+    chat,
     data,
     doctor,
     evaluate,
@@ -23,11 +24,9 @@ from qzoom.cli import (
     train,
 )
 from qzoom.cli.arguments import Parser, VersionAction
+from qzoom.cli.failures import BAD_INPUT, explain
 from qzoom.cli.terminal import one_line
-from qzoom.errors import QZoomError
 
-FAILED = 1
-BAD_INPUT = 2
 INTERRUPTED = 130
 # What a shell reports for a program that the signal SIGPIPE ended.
 PIPE_CLOSED = 141
@@ -52,19 +51,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return PIPE_CLOSED
     except KeyboardInterrupt:
         return INTERRUPTED
-    except QZoomError as error:
-        return _fail(str(error), BAD_INPUT)
-    except OSError as error:
-        place = f": {error.filename}" if error.filename else ""
-        return _fail(f"{error.strerror or error}{place}", FAILED)
-    except MemoryError:
-        return _fail("out of memory; give a smaller image or --direct", FAILED)
-    except RuntimeError as error:
-        # Known by name, because naming the class would import torch.
-        if type(error).__name__ != "OutOfMemoryError":
+    except Exception as error:
+        explained = explain(error)
+        if explained is None:
             raise
-        hint = "give a smaller image, --dtype bfloat16 or --device cpu"
-        return _fail(f"the device is out of memory; {hint}", FAILED)
+        message, code = explained
+        print(f"qzoom: {one_line(message)}", file=sys.stderr)
+        return code
 
 
 def build_parser() -> Parser:
@@ -76,7 +69,19 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--version", action=VersionAction)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", dest="verb")
-    for verb in (ask, serve, data, label, train, calibrate, evaluate, reproduce, bench, doctor):
+    for verb in (
+        ask,
+        chat,
+        serve,
+        data,
+        label,
+        train,
+        calibrate,
+        evaluate,
+        reproduce,
+        bench,
+        doctor,
+    ):
         verb.add_parser(verbs)
     return parser
 
@@ -95,11 +100,6 @@ def _run(argv: Sequence[str] | None) -> int:
         parser.print_help(sys.stderr)
         return BAD_INPUT
     code: int = args.run(args)
-    return code
-
-
-def _fail(message: str, code: int) -> int:
-    print(f"qzoom: {one_line(message)}", file=sys.stderr)
     return code
 
 

@@ -8,18 +8,19 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qzoom.cli.arguments import UsageError, positive_int, share
-from qzoom.cli.model_options import add_model_options
+from qzoom.cli.answers import print_answer, print_summary
+from qzoom.cli.arguments import UsageError, share
+from qzoom.cli.model_options import add_length_option, add_model_options, load_model
 from qzoom.cli.pngs import check_png_target, write_png
 from qzoom.cli.quiet import hush_libraries
-from qzoom.cli.summary import summary_line
-from qzoom.cli.terminal import dim, is_terminal, printable
+from qzoom.cli.terminal import is_terminal
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from qzoom.cli.arguments import Parser
-    from qzoom.zoom.answer import AnswerStream, ZoomAnswer
+    from qzoom.zoom.answer import ZoomAnswer
+    from qzoom.zoom.options import AskOptions
     from qzoom.zoom.session import ImageSession
 
 _EXAMPLES = """\
@@ -53,15 +54,15 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     image = _read_image(args.image)
     hush_libraries()
-    session = _open(args, image)
+    session = load_model(args).open(image)
     answer = _ask_and_print(session, args)
     if args.save_view is not None:
         from qzoom.cli.view import render_view
 
         source = session.images[answer.image_index]
         write_png(render_view(source, args.question, answer), args.save_view)
-    if not args.json and is_terminal(sys.stderr):
-        print(dim(summary_line(answer)), file=sys.stderr)
+    if not args.json:
+        print_summary(answer)
     return 0
 
 
@@ -87,13 +88,7 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
         metavar="OUT.png",
         help="also write a picture of where the model looked",
     )
-    group.add_argument(
-        "--max-new-tokens",
-        type=positive_int,
-        default=64,
-        metavar="N",
-        help="longest answer in tokens (default: 64)",
-    )
+    add_length_option(group)
 
 
 def _add_zoom_options(parser: argparse.ArgumentParser) -> None:
@@ -143,36 +138,17 @@ def _read_image(source: str) -> Image.Image:
     return decode_image(sys.stdin.buffer)
 
 
-def _open(args: argparse.Namespace, image: Image.Image) -> ImageSession:
-    import qzoom
-
-    model = qzoom.load(args.model, adapter=args.adapter, dtype=args.dtype, device=args.device)
-    return model.open(image)
-
-
 def _ask_and_print(session: ImageSession, args: argparse.Namespace) -> ZoomAnswer:
-    options: dict[str, Any] = {
+    options: AskOptions = {
         "max_new_tokens": args.max_new_tokens,
         "zoom": "never" if args.direct else "auto",
         "effort": args.effort,
         "gate_threshold": args.gate_threshold,
         "roi_threshold": args.roi_threshold,
     }
-    if not args.json and is_terminal(sys.stdout):
-        return _stream(session.ask(args.question, stream=True, **options))
+    if not args.json:
+        return print_answer(session, args.question, options)
     answer = session.ask(args.question, stream=False, **options)
     # Escaped to ASCII, so that the object survives any encoding of the pipe.
-    print(json.dumps(json_fields(answer)) if args.json else answer.text)
+    print(json.dumps(json_fields(answer)))
     return answer
-
-
-def _stream(pieces: AnswerStream) -> ZoomAnswer:
-    try:
-        for piece in pieces:
-            sys.stdout.write(printable(piece))
-            sys.stdout.flush()
-    finally:
-        # Also after Ctrl-C, so that the prompt starts on a line of its own.
-        print(flush=True)
-    assert pieces.answer is not None
-    return pieces.answer

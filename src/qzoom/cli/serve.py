@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from qzoom.cli.arguments import UsageError, positive_int
-from qzoom.cli.model_options import add_model_options
+from qzoom.cli.model_options import add_model_options, load_model
 from qzoom.cli.quiet import hush_libraries
 
 if TYPE_CHECKING:
@@ -53,15 +53,13 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"{error.name} is missing; pip install 'qzoom[serve]'") from None
     import torch
 
-    import qzoom
-
     keys = [key.strip() for key in os.environ.get(KEY_VARIABLE, "").split(",") if key.strip()]
     check_keys(args.host, keys)
     limits = _limits(args)
     hosts = frozenset(host.lower() for host in args.allow_image_host)
     if args.threads is not None:
         torch.set_num_threads(args.threads)
-    model = qzoom.load(args.model, adapter=args.adapter, dtype=args.dtype, device=args.device)
+    model = load_model(args)
     model.require_tokenizer()
     name = args.served_name or os.path.basename(model.name.rstrip("/"))
     state = ServerState(model, name, limits, hosts)

@@ -15,7 +15,7 @@ from qzoom.serve.limits import MAX_HEADER_BYTES
 from qzoom.serve.state import ServerState
 
 # Uvicorn cuts connections this long after the engine has failed what was left.
-_LAST_WORDS_S = 5
+LAST_WORDS_S = 5
 
 
 def check_keys(host: str, keys: Sequence[str]) -> None:
@@ -64,7 +64,7 @@ def serve(
         date_header=False,
         proxy_headers=False,
         timeout_keep_alive=5,
-        timeout_graceful_shutdown=int(state.limits.grace_s) + _LAST_WORDS_S,
+        timeout_graceful_shutdown=int(state.limits.grace_s) + LAST_WORDS_S,
         h11_max_incomplete_event_size=MAX_HEADER_BYTES,
         limit_concurrency=4 * (state.limits.max_queue + state.limits.max_batch),
     )

@@ -37,13 +37,13 @@ def read_reply(body: bytes, seconds: float) -> Told | str:
 
 
 def _told(text: str, usage: Mapping[str, Any], look: Mapping[str, Any], seconds: float) -> Told:
-    boxes = tuple(_box(box) for box in look.get("boxes_px_xyxy") or ())
+    boxes = tuple(_box(box) for box in look.get("boxes_xyxy_px") or ())
     if look.get("zoomed") and not boxes:
-        raise ValueError("zoomed is true and boxes_px_xyxy is empty")
+        raise ValueError("zoomed is true and boxes_xyxy_px is empty")
     gate = look.get("gate_probability")
     return Told(
         text,
-        _count(look, "source_tokens"),
+        _count(look, "visual_tokens"),
         _count(look, "roi_tokens"),
         _count(usage, "completion_tokens"),
         _count(usage, "prompt_tokens"),
@@ -55,7 +55,7 @@ def _told(text: str, usage: Mapping[str, Any], look: Mapping[str, Any], seconds:
 
 
 def _box(box: Any) -> tuple[float, float, float, float]:
-    x1, y1, x2, y2 = (_number("boxes_px_xyxy", edge) for edge in box)
+    x1, y1, x2, y2 = (_number("boxes_xyxy_px", edge) for edge in box)
     return x1, y1, x2, y2
 
 
@@ -73,6 +73,6 @@ def _number(name: str, value: Any) -> float:
 
 
 def _server_seconds(look: Mapping[str, Any]) -> dict[str, float]:
-    told = look.get("seconds") or {}
+    told = look.get("timings_s") or {}
     parts = told if isinstance(told, Mapping) else {"total": told}
-    return {f"server_{part}": _number("seconds", value) for part, value in parts.items()}
+    return {f"server_{part}": _number("timings_s", value) for part, value in parts.items()}
