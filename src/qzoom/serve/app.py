@@ -36,17 +36,20 @@ def build_app(state: ServerState, keys: Sequence[str] = (), *, local_only: bool 
         version=__version__,
         docs_url=None,
         redoc_url=None,
+        # A redirect would repeat whatever host the client named.
+        redirect_slashes=False,
         lifespan=_lifespan(state),
     )
     app.include_router(router_of(state))
     app.add_exception_handler(ServeError, _refused)
     app.add_exception_handler(HTTPException, _of_router)
+    app.add_exception_handler(Exception, _unforeseen)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
-    return KeyMiddleware(_Guarded(app, state), keys, local_only=local_only)
+    return _Guarded(KeyMiddleware(app, keys, local_only=local_only), state)
 
 
 class _Guarded:
-    """Counts every response, and turns what nobody foresaw into a plain 500."""
+    """Counts every response, and logs what nobody foresaw."""
 
     def __init__(self, app: ASGIApp, state: ServerState) -> None:
         self._app = app
@@ -55,22 +58,17 @@ class _Guarded:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        begun = False
 
         async def counted(message: Message) -> None:
-            nonlocal begun
             if message["type"] == "http.response.start":
-                begun = True
                 self._state.metrics.responded(message["status"])
             await send(message)
 
         try:
             await self._app(scope, receive, counted)
         except Exception:
+            # The application has answered with a 500 where it still could.
             _LOG.exception("a request failed")
-            if not begun:
-                error = internal()
-                await JSONResponse(error.body(), error.status)(scope, receive, counted)
 
 
 def _lifespan(state: ServerState) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
@@ -90,6 +88,11 @@ def _lifespan(state: ServerState) -> Callable[[FastAPI], AbstractAsyncContextMan
 async def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, ServeError)
     return JSONResponse(error.body(), error.status, error.headers)
+
+
+async def _unforeseen(_: Request, __: Exception) -> Response:
+    error = internal()
+    return JSONResponse(error.body(), error.status)
 
 
 async def _of_router(_: Request, error: Exception) -> Response:
