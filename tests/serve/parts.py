@@ -161,6 +161,7 @@ async def _call(app: Any, scope: Message, received: Sequence[Message]) -> list[M
         raise AssertionError("nobody sets this event")
 
     async def send(message: Message) -> None:
+        await asyncio.sleep(0)
         sent.append(message)
 
     await app(scope, receive, send)
