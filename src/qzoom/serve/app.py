@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from qzoom import __version__
 from qzoom.serve.auth import KeyMiddleware
 from qzoom.serve.errors import ServeError, internal
+from qzoom.serve.limits import MAX_HEADER_BYTES
 from qzoom.serve.routes import router_of
 from qzoom.serve.schemas import ChatRequest
 from qzoom.serve.state import ServerState
@@ -49,7 +50,7 @@ def build_app(state: ServerState, keys: Sequence[str] = (), *, local_only: bool 
 
 
 class _Guarded:
-    """Counts every response, and logs what nobody foresaw."""
+    """Bounds the head of a request, counts every response, and logs what nobody foresaw."""
 
     def __init__(self, app: ASGIApp, state: ServerState) -> None:
         self._app = app
@@ -65,10 +66,19 @@ class _Guarded:
             await send(message)
 
         try:
+            if _head_bytes(scope) > MAX_HEADER_BYTES:
+                error = ServeError(431, f"path and headers are over {MAX_HEADER_BYTES} bytes")
+                return await _answer(error)(scope, receive, counted)
             await self._app(scope, receive, counted)
         except Exception:
             # The application has answered with a 500 where it still could.
             _LOG.exception("a request failed")
+
+
+def _head_bytes(scope: Scope) -> int:
+    """Size of what the server read before the body; h11 bounds it only where it comes in pieces."""
+    fields = sum(len(name) + len(value) for name, value in scope["headers"])
+    return fields + len(scope["path"]) + len(scope["query_string"])
 
 
 def _lifespan(state: ServerState) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
@@ -87,12 +97,11 @@ def _lifespan(state: ServerState) -> Callable[[FastAPI], AbstractAsyncContextMan
 
 async def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, ServeError)
-    return JSONResponse(error.body(), error.status, error.headers)
+    return _answer(error)
 
 
 async def _unforeseen(_: Request, __: Exception) -> Response:
-    error = internal()
-    return JSONResponse(error.body(), error.status)
+    return _answer(internal())
 
 
 async def _of_router(_: Request, error: Exception) -> Response:
@@ -100,6 +109,10 @@ async def _of_router(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     ours = ServeError(error.status_code, str(error.detail))
     return JSONResponse(ours.body(), ours.status, error.headers)
+
+
+def _answer(error: ServeError) -> Response:
+    return JSONResponse(error.body(), error.status, error.headers)
 
 
 def _openapi(app: FastAPI) -> dict[str, object]:
