@@ -88,11 +88,14 @@ def test_files_are_short(file):
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(SOURCE)))
 def test_nothing_unpickles_or_trusts_remote_code(file):
     unsafe_modules = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve"}
+    unsafe_modules |= {"jsonpickle", "marshal"}
+    unsafe_calls = {"torch.load", "eval", "exec", "yaml.load", "yaml.load_all"}
+    unsafe_calls |= {"yaml.unsafe_load", "yaml.full_load"}
     assert not {name.split(".")[0] for name in imported_modules(file)} & unsafe_modules
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if not isinstance(node, ast.Call):
             continue
-        assert dotted(node.func) not in {"torch.load", "eval", "exec"}, f"line {node.lineno}"
+        assert dotted(node.func) not in unsafe_calls, f"line {node.lineno}"
         for keyword in node.keywords:
             trusted = keyword.arg == "trust_remote_code" and not (
                 isinstance(keyword.value, ast.Constant) and keyword.value.value is False

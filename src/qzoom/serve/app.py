@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from qzoom import __version__
 from qzoom.serve.auth import KeyMiddleware
 from qzoom.serve.errors import ServeError, internal
+from qzoom.serve.limits import MAX_HEADER_BYTES
 from qzoom.serve.routes import router_of
 from qzoom.serve.schemas import ChatRequest
 from qzoom.serve.state import ServerState
@@ -36,17 +37,20 @@ def build_app(state: ServerState, keys: Sequence[str] = (), *, local_only: bool 
         version=__version__,
         docs_url=None,
         redoc_url=None,
+        # A redirect would repeat whatever host the client named.
+        redirect_slashes=False,
         lifespan=_lifespan(state),
     )
     app.include_router(router_of(state))
     app.add_exception_handler(ServeError, _refused)
     app.add_exception_handler(HTTPException, _of_router)
+    app.add_exception_handler(Exception, _unforeseen)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
-    return KeyMiddleware(_Guarded(app, state), keys, local_only=local_only)
+    return _Guarded(KeyMiddleware(app, keys, local_only=local_only), state)
 
 
 class _Guarded:
-    """Counts every response, and turns what nobody foresaw into a plain 500."""
+    """Bounds the head of a request, counts every response, and logs what nobody foresaw."""
 
     def __init__(self, app: ASGIApp, state: ServerState) -> None:
         self._app = app
@@ -55,22 +59,26 @@ class _Guarded:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        begun = False
 
         async def counted(message: Message) -> None:
-            nonlocal begun
             if message["type"] == "http.response.start":
-                begun = True
                 self._state.metrics.responded(message["status"])
             await send(message)
 
         try:
+            if _head_bytes(scope) > MAX_HEADER_BYTES:
+                error = ServeError(431, f"path and headers are over {MAX_HEADER_BYTES} bytes")
+                return await _answer(error)(scope, receive, counted)
             await self._app(scope, receive, counted)
         except Exception:
+            # The application has answered with a 500 where it still could.
             _LOG.exception("a request failed")
-            if not begun:
-                error = internal()
-                await JSONResponse(error.body(), error.status)(scope, receive, counted)
+
+
+def _head_bytes(scope: Scope) -> int:
+    """Size of what the server read before the body; h11 bounds it only where it comes in pieces."""
+    fields = sum(len(name) + len(value) for name, value in scope["headers"])
+    return fields + len(scope["path"]) + len(scope["query_string"])
 
 
 def _lifespan(state: ServerState) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
@@ -89,7 +97,11 @@ def _lifespan(state: ServerState) -> Callable[[FastAPI], AbstractAsyncContextMan
 
 async def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, ServeError)
-    return JSONResponse(error.body(), error.status, error.headers)
+    return _answer(error)
+
+
+async def _unforeseen(_: Request, __: Exception) -> Response:
+    return _answer(internal())
 
 
 async def _of_router(_: Request, error: Exception) -> Response:
@@ -97,6 +109,10 @@ async def _of_router(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     ours = ServeError(error.status_code, str(error.detail))
     return JSONResponse(ours.body(), ours.status, error.headers)
+
+
+def _answer(error: ServeError) -> Response:
+    return JSONResponse(error.body(), error.status, error.headers)
 
 
 def _openapi(app: FastAPI) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -17,6 +18,7 @@ PUBLIC: Final = frozenset({"/health", "/ready"})
 """Paths that need no key, compared as they are."""
 
 LOCAL_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?")
 ANYBODY: Final = "-"
 """Caller of a server without keys."""
 
@@ -65,9 +67,9 @@ def _digest(key: bytes) -> str:
 
 
 def _host_name(host: str) -> str:
-    if host.startswith("["):
-        return host.partition("]")[0] + "]"
-    return host.partition(":")[0].lower()
+    """The name in a Host header, without the port; empty for anything else than name and port."""
+    found = _HOST.fullmatch(host)
+    return found[1].lower() if found else ""
 
 
 async def _refuse(error: ServeError, scope: Scope, receive: Receive, send: Send) -> None:

@@ -21,7 +21,7 @@ async def read_body(request: Request, limits: Limits) -> bytes:
     if kind != "application/json":
         raise ServeError(415, "send JSON with Content-Type: application/json")
     declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > limits.max_body_bytes:
+    if _over(declared, limits.max_body_bytes):
         raise _too_large(limits)
     try:
         async with asyncio.timeout(limits.body_s):
@@ -39,6 +39,12 @@ async def _gather(request: Request, limits: Limits) -> bytes:
         if len(body) > limits.max_body_bytes:
             raise _too_large(limits)
     return bytes(body)
+
+
+def _over(declared: str, most: int) -> bool:
+    # More digits than the limit has are too many, and Python converts only so many of them.
+    digits = declared.lstrip("0")
+    return digits.isdecimal() and (len(digits) > len(str(most)) or int(digits) > most)
 
 
 def _too_large(limits: Limits) -> ServeError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 _SHOWN_PROBLEMS = 3
 
@@ -59,12 +60,20 @@ def internal() -> ServeError:
 
 def of_validation(error: ValidationError) -> ServeError:
     """What is wrong with a body, by field; values are never echoed."""
-    found = error.errors(include_url=False, include_context=False, include_input=False)
+    found = error.errors(include_url=False, include_input=False)
     lines = []
     for problem in found[:_SHOWN_PROBLEMS]:
-        place = ".".join(str(step)[:40] for step in problem["loc"][:6]) or "body"
-        lines.append(f"{place}: {problem['msg'][:200]}")
+        # A step can be a name that the client made up.
+        place = ".".join(ascii(str(step)[:40])[1:-1] for step in problem["loc"][:6]) or "body"
+        lines.append(f"{place}: {_said(problem)[:200]}")
     if len(found) > _SHOWN_PROBLEMS:
         lines.append(f"and {len(found) - _SHOWN_PROBLEMS} more")
     param = str(found[0]["loc"][0])[:40] if found and found[0]["loc"] else None
     return ServeError(400, "; ".join(lines), param=param)
+
+
+def _said(problem: ErrorDetails) -> str:
+    # Pydantic's own text for this one quotes what was sent.
+    if problem["type"] == "union_tag_invalid":
+        return f"'type' should be one of {problem['ctx']['expected_tags']}"
+    return problem["msg"]

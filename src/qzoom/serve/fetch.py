@@ -14,7 +14,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -25,6 +25,8 @@ _CHUNK: Final = 65_536
 _HOST: Final = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?\Z")
 _VISIBLE: Final = re.compile(r"[!-\[\]-~]+\Z")  # printable ASCII without the backslash
 _MAX_URL_CHARS: Final = 4096
+_UNICAST_V6: Final = ipaddress.IPv6Network("2000::/3")
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
 Resolve = Callable[..., list[tuple[Any, ...]]]
 
@@ -68,7 +70,8 @@ def address_of(host: str, resolve: Resolve = socket.getaddrinfo) -> str:
     """
     try:
         found = resolve(host, 443, type=socket.SOCK_STREAM)
-    except OSError:
+    # UnicodeError: a label that is too long.
+    except (OSError, UnicodeError):
         raise ServeError(400, "the host of the image URL has no address") from None
     addresses = [str(entry[4][0]) for entry in found]
     if not addresses or not all(_is_public(address) for address in addresses):
@@ -93,57 +96,86 @@ def fetch(
     end = time.monotonic() + seconds
     target = target_of(url, hosts)
     address = address_of(target.host, resolve)
-    connection = _Pinned(target.host, address, seconds, context or ssl.create_default_context())
+    left = max(0.001, end - time.monotonic())
+    connection = _Pinned(target.host, address, left, context or ssl.create_default_context())
     # Whatever the other side trickles, at the deadline the line is cut.
-    watchdog = threading.Timer(max(0.0, end - time.monotonic()), connection.cut)
+    watchdog = threading.Timer(left, connection.cut)
     watchdog.daemon = True
     watchdog.start()
     try:
         with closing(connection):
-            return _download(connection, target, max_bytes)
+            body = _download(connection, target, max_bytes)
     except (OSError, http.client.HTTPException, ValueError):
-        raise ServeError(400, "the image URL could not be fetched") from None
+        raise _failed() from None
     finally:
         watchdog.cancel()
+    # A cut can look like the end of the body.
+    if connection.late:
+        raise _failed()
+    return body
 
 
 class _Pinned(http.client.HTTPSConnection):
-    """Connects to a given address under the host's name."""
+    """Connects to a given address under the host's name. late: whether it was cut."""
 
     def __init__(self, host: str, address: str, seconds: float, context: ssl.SSLContext) -> None:
         super().__init__(host, 443, timeout=seconds, context=context)
         self._address = address
         self._tls = context
+        # Kept apart from `sock`, which is let go of before the body is read.
+        self._line: ssl.SSLSocket | None = None
+        self.late = False
 
     def connect(self) -> None:
         raw = socket.create_connection((self._address, self.port), self.timeout)
-        self.sock = self._tls.wrap_socket(raw, server_hostname=self.host)
+        self.sock = self._line = self._tls.wrap_socket(
+            raw, server_hostname=self.host, do_handshake_on_connect=False
+        )
+        if self.late:
+            raise TimeoutError
+        self._line.do_handshake()
 
     def cut(self) -> None:
         """Make every read and write on the line fail."""
-        if self.sock is not None:
-            try:
-                self.sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                return
+        self.late = True
+        if self._line is not None:
+            with suppress(OSError):
+                # Not the TLS layer's own, which would pull it away under the reading thread.
+                socket.socket.shutdown(self._line, socket.SHUT_RDWR)
 
 
 def _download(connection: _Pinned, target: Target, max_bytes: int) -> bytes:
     connection.request("GET", target.path, headers={"Accept": "image/*"})
-    response = connection.getresponse()
-    if response.status != 200:
-        raise ServeError(400, "the image URL did not answer with an image")
-    body = bytearray()
-    while chunk := response.read(_CHUNK):
-        body += chunk
-        if len(body) > max_bytes:
-            raise ServeError(400, f"the image behind the URL is over {max_bytes} bytes")
-    if response.length:
-        raise ServeError(400, "the image URL could not be fetched")
-    return bytes(body)
+    with connection.getresponse() as response:
+        if response.status != 200:
+            raise ServeError(400, "the image URL did not answer with an image")
+        body = bytearray()
+        while chunk := response.read(_CHUNK):
+            body += chunk
+            if len(body) > max_bytes:
+                raise ServeError(400, f"the image behind the URL is over {max_bytes} bytes")
+        if response.length:
+            raise _failed()
+        return bytes(body)
+
+
+def _failed() -> ServeError:
+    return ServeError(400, "the image URL could not be fetched")
 
 
 def _is_public(address: str) -> bool:
     ip = ipaddress.ip_address(address.partition("%")[0])
-    mapped = getattr(ip, "ipv4_mapped", None) or getattr(ip, "sixtofour", None)
-    return ip.is_global and not ip.is_multicast and (mapped is None or mapped.is_global)
+    if isinstance(ip, ipaddress.IPv6Address):
+        carried = _carried(ip)
+        if carried is not None:
+            return _is_public(str(carried))
+        if ip not in _UNICAST_V6:
+            return False
+    return ip.is_global and not ip.is_multicast
+
+
+def _carried(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that one of IPv6 leads to, where it does."""
+    if ip in _NAT64:
+        return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    return ip.ipv4_mapped or ip.sixtofour

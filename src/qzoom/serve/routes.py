@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from pydantic import ValidationError
-from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from qzoom.serve.body import read_body
 from qzoom.serve.engine.jobs import Job
@@ -16,7 +16,7 @@ from qzoom.serve.errors import of_validation
 from qzoom.serve.replies import Replies
 from qzoom.serve.schemas import ChatRequest
 from qzoom.serve.state import ServerState
-from qzoom.serve.waiting import Watched, chunks, whole_answer
+from qzoom.serve.waiting import EventStream, Watched, chunks, whole_answer
 from qzoom.zoom.text import TextTracker
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
@@ -115,13 +115,10 @@ class _Chat:
         state = self._state
         usage = asked.stream_options is not None and asked.stream_options.include_usage
         events = chunks(
-            state.engine,
             watched,
             replies,
             usage=usage,
             keep_alive_s=state.limits.keep_alive_s,
             metrics=state.metrics,
         )
-        # A proxy that gathers a stream before it passes it on would defeat it.
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+        return EventStream(events, state.engine, watched.job)

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from starlette.requests import Request
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from qzoom.serve.engine.engine import Engine
 from qzoom.serve.engine.jobs import Begun, Ended, Event, Failed, Job, Piece
@@ -66,7 +68,6 @@ async def whole_answer(
 
 
 async def chunks(
-    engine: Engine,
     watched: Watched,
     replies: Replies,
     *,
@@ -95,9 +96,25 @@ async def chunks(
     except ServeError as error:
         metrics.responded(error.status)
         yield _sse(error.body())
-    finally:
-        # Also when the client leaves: this generator is closed then.
-        engine.cancel(watched.job)
+
+
+class EventStream(StreamingResponse):
+    """A streamed answer. However it ends, also before the first chunk was asked for, its job does
+    too.
+    """
+
+    def __init__(self, events: AsyncIterator[str], engine: Engine, job: Job) -> None:
+        # A proxy that gathers a stream before it passes it on would defeat it.
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        super().__init__(events, media_type="text/event-stream", headers=headers)
+        self._engine = engine
+        self._job = job
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._engine.cancel(self._job)
 
 
 async def _gathered(watched: Watched) -> tuple[ZoomAnswer, list[TokenLogprob]]:

@@ -48,7 +48,7 @@ class Engine:
         self._prefilling: Prefilling | None = None
         self._decoder = Decoder(model.parts)
         self._writing: dict[int, Job] = {}
-        self._thread = threading.Thread(target=self._loop, name="qzoom-engine", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="qzoom-engine", daemon=True)
 
     def start(self) -> None:
         """Begin to answer."""
@@ -109,6 +109,15 @@ class Engine:
     def running(self) -> int:
         """Jobs in prefill or being written."""
         return len(self._writing) + (self._prefilling is not None)
+
+    def _run(self) -> None:
+        try:
+            self._loop()
+        except BaseException:
+            # Nobody is left waiting, and health says that it is dead.
+            _LOG.exception("the engine died; restart the server")
+            self.drain(0.0)
+            self._stopped()
 
     def _loop(self) -> None:
         while True:
