@@ -77,7 +77,19 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--version", action=VersionAction)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", dest="verb")
-    for verb in (ask, demo, serve, data, label, train, calibrate, evaluate, reproduce, bench, doctor):
+    for verb in (
+        ask,
+        demo,
+        serve,
+        data,
+        label,
+        train,
+        calibrate,
+        evaluate,
+        reproduce,
+        bench,
+        doctor,
+    ):
         verb.add_parser(verbs)
     return parser
 

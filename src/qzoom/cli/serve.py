@@ -36,7 +36,9 @@ def add_parser(verbs: argparse._SubParsersAction[Parser]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--host", default="127.0.0.1", help="address (default: 127.0.0.1)")
-    parser.add_argument("--port", type=port_number, default=8000, help="0 takes a free one; default 8000")
+    parser.add_argument(
+        "--port", type=port_number, default=8000, help="0 takes a free one; default 8000"
+    )
     parser.add_argument("--served-name", metavar="NAME", help="what clients call the model")
     add_model_options(parser)
     _add_limits(parser)

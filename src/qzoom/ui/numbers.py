@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from qzoom.zoom.answer import ZoomAnswer
+
+_WAYS: Final = ("Direct", "With zoom")
 
 
 def percent(share: float) -> str:
@@ -41,28 +43,36 @@ def tokens_html(answer: ZoomAnswer, full_tokens: int) -> str:
     return _meter("Tokens", value, min(1.0, used / max(1, full_tokens)), "", note)
 
 
-def versus_html(direct: ZoomAnswer, zoomed: ZoomAnswer, texts: Sequence[str]) -> str:
+def versus_html(direct: ZoomAnswer, zoomed: ZoomAnswer, texts: Sequence[str], given: int) -> str:
     """Both ways of answering side by side.
 
     Args:
         texts: the answers' texts as HTML, the direct one first.
+        given: which of the two the visitor got, 0 or 1.
     """
     looks = (direct, zoomed)
     found = "" if zoomed.zoomed else '<p class="qz-note">The closer look found no region.</p>'
+    titles = [name + (" (given)" if place == given else "") for place, name in enumerate(_WAYS)]
     rows = (
         ("Answer", [f"<b>{text}</b>" for text in texts]),
         ("Visual tokens", [str(tokens_used(look)) for look in looks]),
         ("Seconds", [f"{look.timings_s.get('total', 0.0):.3f}" for look in looks]),
     )
+    head = _cells('th scope="col"', titles, given)
     body = "".join(
-        f'<tr><th scope="row">{name}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
-        for name, cells in rows
+        f'<tr><th scope="row">{name}</th>{_cells("td", cells, given)}</tr>' for name, cells in rows
     )
     return (
-        '<section class="qz-versus"><h2>Direct beside zoom</h2><table><thead><tr><td></td>'
-        '<th scope="col">Direct</th><th scope="col">With zoom</th></tr></thead>'
-        f"<tbody>{body}</tbody></table>{found}</section>"
+        '<section class="qz-versus"><h2>Direct beside zoom</h2>'
+        f"<table><thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table>"
+        f"{found}</section>"
     )
+
+
+def _cells(tag: str, texts: Sequence[str], given: int) -> str:
+    kind = tag.partition(" ")[0]
+    marks = [' class="qz-given"' if place == given else "" for place in range(len(texts))]
+    return "".join(f"<{tag}{mark}>{text}</{kind}>" for text, mark in zip(texts, marks, strict=True))
 
 
 def _meter(name: str, value: str, share: float, mark: str, note: str) -> str:

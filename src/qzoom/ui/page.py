@@ -79,7 +79,7 @@ class _Parts:
             with gr.Column(elem_id="qz-examples", visible=bool(examples)):
                 gr.HTML("<h2>Examples</h2>")
                 self.gallery = gr.Gallery(
-                    [str(example.image) for example in examples],
+                    [(str(example.image), example.image.stem) for example in examples],
                     columns=4,
                     height="auto",
                     allow_preview=False,

@@ -93,8 +93,7 @@ def _looked(source: Image.Image, answer: ZoomAnswer, *, really: bool) -> str:
         x1, y1, x2, y2 = answer.boxes_xyxy_px[0]
         figure = (
             f'<figure class="qz-crop"><img alt="The crop" src="{data_uri(crop)}">'
-            f"<figcaption>The crop, {x2 - x1} x {y2 - y1} px of "
-            f"{source.width} x {source.height}</figcaption></figure>"
+            f"<figcaption>The crop: {x2 - x1} x {y2 - y1} px</figcaption></figure>"
         )
     return (
         f'<section class="qz-looked"><h2>{title}</h2>'
@@ -117,9 +116,8 @@ def _numbers(visit: Visit, step: Step) -> str:
         direct, zoomed = (
             (step.other, step.answer) if step.answer.zoomed else (step.answer, step.other)
         )
-        versus = versus_html(
-            direct, zoomed, [escaped(look.text or "(nothing)") for look in (direct, zoomed)]
-        )
+        texts = [escaped(look.text or "(nothing)") for look in (direct, zoomed)]
+        versus = versus_html(direct, zoomed, texts, given=int(zoomed is step.answer))
     elif config.enabled:
         versus = '<p class="qz-note">Answering the other way, to compare ...</p>'
     return f'<section class="qz-numbers">{gate}{tokens}</section>{versus}'

@@ -74,8 +74,7 @@ def open_visit(model: ZoomModel, source: ImageSource, limits: Limits | None = No
     started = time.perf_counter()
     session = model.open(image)
     # A gate threshold of 0 runs gate and region network, so that their rows are there as well.
-    opening = {"gate_threshold": 0.0} if model.config.enabled else {}
-    session.ask("?", max_new_tokens=1, **opening)  # type: ignore[arg-type]
+    session.ask("?", max_new_tokens=1, gate_threshold=0.0 if model.config.enabled else None)
     read_s = time.perf_counter() - started
     full = model.with_budget(min_cells=1, max_cells=_NO_BUDGET_CELLS)
     return Visit(session, prod(full.grid_of(image)), read_s)
