@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,9 @@ from qzoom.cli.quiet import hush_libraries
 
 if TYPE_CHECKING:
     from qzoom.cli.arguments import Parser
+
+# What a shell reports for a program that the signal SIGTERM ended.
+TERMINATED = 143
 
 _EXAMPLES = """\
 examples:
@@ -58,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
     model = qzoom.load(args.model, adapter=args.adapter, dtype=args.dtype, device=args.device)
     model.require_tokenizer()
     note = _NOTE if args.model is None else ""
+    # Ends as Ctrl-C does, so that the visitors' pictures are removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     serve_page(model, find_examples(), args.host, args.port, login, note, on_ready=_greet)
     return 0
 

@@ -186,7 +186,9 @@ def _closed(picture: Any) -> Any:
 
 
 def _title(note: str) -> str:
-    line = f'<p class="qz-note">{html.escape(note)}</p>' if note else ""
+    # The name of an option does not break behind its hyphens.
+    text = html.escape(note).replace("--", "&#8209;&#8209;")
+    line = f'<p class="qz-note">{text}</p>' if note else ""
     return (
         "<h1>qzoom</h1><p>Ask about a picture. The model looks closer only where your question "
         f"needs it, and shows you where.</p>{line}"

@@ -16,7 +16,7 @@ from qzoom.ui.panels import Panel
 if TYPE_CHECKING:
     from qzoom.zoom.answer import ZoomAnswer
 
-_SHOWN_SIDE_PX: Final = 760
+_SHOWN_SIDE_PX: Final = 600
 _CROP_SIDE_PX: Final = 560
 _JPEG_QUALITY: Final = 88
 
@@ -54,7 +54,7 @@ def _map_of(answer: ZoomAnswer) -> NDArray[Any] | None:
 
 
 def _fitting(size_px: tuple[int, int], side_px: int) -> tuple[int, int]:
-    """A size of the same shape whose longer side has a length, up to small ones being enlarged."""
+    """A size of the same shape whose longer side has a length, small ones being enlarged."""
     scale = side_px / max(size_px)
     width, height = (max(1, round(side * scale)) for side in size_px)
     return width, height
