@@ -68,7 +68,9 @@ def test_an_answer_streams_then_is_compared(zooming):
     assert steps[0] == Step(QUESTION, "")
     writing = [step.text for step in steps if step.answer is None]
     assert len(writing) > 2
-    assert all(after.startswith(before) for before, after in zip(writing, writing[1:], strict=False))
+    assert all(
+        after.startswith(before) for before, after in zip(writing, writing[1:], strict=False)
+    )
     done, compared = steps[-2:]
     offline = zooming.open(picture()).ask(QUESTION, max_new_tokens=TOKENS)
     assert done.text == offline.text
@@ -242,6 +244,13 @@ def test_only_the_page_is_open(method, path, is_open):
     [("localhost:1", "/", 200), ("evil.example", "/", 403), ("localhost", "/monitoring", 404)],
 )
 def test_the_fence_answers(host, path, status):
+    scope = {"type": "http", "method": "GET", "path": path}
+    assert fence_status(scope | {"headers": [(b"host", host.encode())]}) == status
+
+
+def fence_status(scope):
+    """What the fence answers before a page that answers 200 to everything."""
+
     async def page(scope, receive, send):
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b""})
@@ -251,11 +260,19 @@ def test_the_fence_answers(host, path, status):
     async def send(message):
         sent.append(message)
 
-    scope = {"type": "http", "method": "GET", "path": path, "headers": [(b"host", host.encode())]}
     asyncio.run(Fence(page, local_only=True)(scope, None, send))
-    assert sent[0]["status"] == status
-    if status == 200:
-        assert b"default-src 'self'" in dict(sent[0]["headers"])[b"content-security-policy"]
+    policy = dict(sent[0]["headers"]).get(b"content-security-policy", b"")
+    assert (b"default-src 'self'" in policy) is (sent[0]["status"] == 200)
+    return sent[0]["status"]
+
+
+@pytest.mark.parametrize(
+    ("length", "status"), [(b"65536", 200), (b"65537", 413), (None, 413), (b"-1", 413)]
+)
+def test_events_are_small(length, status):
+    headers = [(b"host", b"localhost")] + ([(b"content-length", length)] if length else [])
+    scope = {"type": "http", "method": "POST", "path": "/gradio_api/queue/join"}
+    assert fence_status(scope | {"headers": headers}) == status
 
 
 def test_an_address_that_others_reach_needs_a_login():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,14 +23,16 @@ class Shown:
     html: str
 
 
-def on_picture(model: ZoomModel, source: ImageSource | None) -> Iterator[Shown]:
+def on_picture(
+    model: ZoomModel, source: ImageSource | None, suggestions: Sequence[str] = ()
+) -> Iterator[Shown]:
     """A picture was dropped or chosen, or taken away where `source` is None."""
     if source is None:
         yield Shown(None, EMPTY)
         return
     yield Shown(None, notice("Reading the picture ..."))
     try:
-        visit = open_visit(model, source)
+        visit = open_visit(model, source, suggestions)
     except QZoomError as error:
         yield Shown(None, problem(str(error)))
         return

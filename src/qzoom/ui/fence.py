@@ -26,6 +26,9 @@ _PATHS: Final = {
     "POST": frozenset({"/login"} | {_API + name for name in ("queue/join", "upload", "cancel")}),
 }
 _BRANCHES: Final = ("/assets/", "/static/", "/svelte/", _API + "file=", _API + "heartbeat/")
+# An event holds a question and the name of a picture. Gradio itself bounds uploads.
+_UPLOAD: Final = _API + "upload"
+_MAX_EVENT_BYTES: Final = 64 * 1024
 _HEADERS: Final = (
     # Gradio's page needs inline scripts and templates; nothing may come from or go elsewhere.
     (
@@ -56,10 +59,12 @@ class Fence:
             return await self._app(scope, receive, send)
         if scope["type"] != "http":
             return await send({"type": "websocket.close", "code": 1008})
-        if self._local_only and host_name(_host(scope)) not in LOCAL_HOSTS:
+        if self._local_only and host_name(_header(scope, b"host")) not in LOCAL_HOSTS:
             return await _refuse(send, 403, b"this page answers to localhost only")
         if not open_to(scope["method"], scope["path"]):
             return await _refuse(send, 404, b"not part of this page")
+        if not _fits(scope):
+            return await _refuse(send, 413, b"the request is too large or does not say its size")
 
         async def send_with_headers(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
@@ -77,8 +82,15 @@ def open_to(method: str, path: str) -> bool:
     return method in ("GET", "HEAD") and path.startswith(_BRANCHES) and ".." not in path
 
 
-def _host(scope: Scope) -> str:
-    found = (value for name, value in scope["headers"] if name == b"host")
+def _fits(scope: Scope) -> bool:
+    if scope["method"] != "POST" or scope["path"] == _UPLOAD:
+        return True
+    size = _header(scope, b"content-length")
+    return size.isascii() and size.isdigit() and int(size) <= _MAX_EVENT_BYTES
+
+
+def _header(scope: Scope, wanted: bytes) -> str:
+    found = (value for name, value in scope["headers"] if name == wanted)
     return str(next(found, b"").decode("latin-1"))
 
 

@@ -91,18 +91,17 @@ class _Parts:
                 )
 
     def _lay_out_asking(self) -> None:
-        self.picture = _closed(
-            gr.Image(
-                type="filepath",
-                image_mode=None,
-                sources=["upload", "clipboard"],
-                show_label=False,
-                buttons=[],
-                height=300,
-                placeholder="Drop a picture here, paste one, or tap to choose",
-                elem_id="qz-picture",
-            )
+        self.picture = gr.Image(
+            type="filepath",
+            image_mode=None,
+            sources=["upload", "clipboard"],
+            show_label=False,
+            buttons=[],
+            height=300,
+            placeholder="Drop a picture here, paste one, or tap to choose",
+            elem_id="qz-picture",
         )
+        _handing_over_paths(_closed(self.picture))
         with gr.Row(elem_id="qz-line"):
             self.question = gr.Textbox(
                 placeholder="What do you want to know?",
@@ -115,6 +114,7 @@ class _Parts:
                 min_width=120,
                 elem_id="qz-question",
             )
+            _closed(self.question)
             self.ask = gr.Button("Ask", variant="primary", scale=1, min_width=72, elem_id="qz-go")
         with gr.Row(elem_id="qz-chips"):
             self.chips = [
@@ -130,14 +130,15 @@ def _connect(parts: _Parts, model: ZoomModel, examples: Sequence[Example]) -> No
 
     def chosen(event: gr.SelectData) -> Iterator[list[Any]]:
         example = examples[int(event.index) % len(examples)]
-        for shown in on_picture(model, example.image):
+        for shown in on_picture(model, example.image, example.questions):
             yield [str(example.image), shown.visit, shown.html, *_chips(example.questions)]
 
     def asked(visit: Any, question: str | None) -> Iterator[list[Any]]:
         for shown in on_question(visit, question):
             yield [shown.visit, shown.html]
 
-    def asked_chip(visit: Any, question: str | None) -> Iterator[list[Any]]:
+    def suggested(place: int, visit: Any) -> Iterator[list[Any]]:
+        question = visit.suggestions[place] if visit is not None else ""
         for shown in on_question(visit, question):
             yield [shown.visit, shown.html, question]
 
@@ -155,8 +156,9 @@ def _connect(parts: _Parts, model: ZoomModel, examples: Sequence[Example]) -> No
         ask(asked, [parts.visit, parts.question], pair, **one).then(
             None, js=_SCROLL, api_visibility="private"
         )
-    for chip in parts.chips:
-        chip.click(asked_chip, [parts.visit, chip], [*pair, parts.question], **one).then(
+    # A chip is no input: what a browser sends for it is never read.
+    for place, chip in enumerate(parts.chips):
+        chip.click(partial(suggested, place), parts.visit, [*pair, parts.question], **one).then(
             None, js=_SCROLL, api_visibility="private"
         )
 
@@ -167,20 +169,24 @@ def _chips(questions: Sequence[str]) -> list[Any]:
     return [gr.update(value=text, visible=bool(text)) for text in texts]
 
 
-def _closed(picture: Any) -> Any:
-    """An image component that hands over the path of an upload and fetches no address.
+def _closed(component: Any) -> Any:
+    """An input that fetches no address, whatever a browser sends for it.
 
-    Pillow's own reading of any format is left out, so that `decode_image` is the only gate. A
-    component whose settings an event changes is made anew without this; give it values only.
+    A component whose settings an event changes is made anew without this; give it values only.
     """
-    keep = picture.async_move_resource_to_block_cache
+    keep = component.async_move_resource_to_block_cache
 
     async def only_files(place: str | Path | None) -> Any:
         if place is not None and "://" in str(place):
             raise ImageError("images are not fetched from URLs; download it and give the file")
         return await keep(place)
 
-    picture.async_move_resource_to_block_cache = only_files
+    component.async_move_resource_to_block_cache = only_files
+    return component
+
+
+def _handing_over_paths(picture: Any) -> Any:
+    """An image input that leaves all reading to `decode_image`: Pillow alone reads any format."""
     picture.preprocess = lambda payload: None if payload is None else payload.path
     return picture
 

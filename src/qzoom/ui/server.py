@@ -113,7 +113,7 @@ def build_app(
         auth=login,
         footer_links=[],
         run_history=False,
-        allowed_paths=[],
+        allowed_paths=sorted({str(example.image.parent) for example in examples}),
         show_error=False,
         max_file_size=Limits().max_image_bytes,
         ssr_mode=False,
@@ -125,4 +125,6 @@ def build_app(
         ),
         css_paths=[_STYLE],
     )
+    # Gradio lets events name any file of the disk until it thinks itself launched.
+    page.has_launched = True
     return Fence(app, local_only=local_only)

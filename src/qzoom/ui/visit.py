@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Final
@@ -45,26 +45,27 @@ class Visit:
     """An opened picture and what was asked about it.
 
     full_tokens: visual tokens of the picture at its own size; read_s: seconds that reading took;
-    asked: the last complete steps, oldest first.
+    asked: the last complete steps, oldest first; suggestions: questions that suit the picture.
     """
 
     session: ImageSession
     full_tokens: int
     read_s: float
     asked: tuple[Step, ...] = ()
+    suggestions: tuple[str, ...] = ()
 
     def with_step(self, step: Step) -> Visit:
         """The visit after one more answer."""
         return replace(self, asked=(*self.asked, step)[-KEPT_QUESTIONS:])
 
 
-def open_visit(model: ZoomModel, source: ImageSource, limits: Limits | None = None) -> Visit:
+def open_visit(model: ZoomModel, source: ImageSource, suggestions: Sequence[str] = ()) -> Visit:
     """Decode a picture and read its coarse view, so that every question pays for itself alone.
 
     Raises:
         ImageError: for a picture that cannot be read or is over a limit.
     """
-    limits = Limits() if limits is None else limits
+    limits = Limits()
     image = decode_image(source, limits.image)
     if min(image.size) < limits.min_image_side_px:
         raise ImageError(
@@ -77,7 +78,7 @@ def open_visit(model: ZoomModel, source: ImageSource, limits: Limits | None = No
     session.ask("?", max_new_tokens=1, gate_threshold=0.0 if model.config.enabled else None)
     read_s = time.perf_counter() - started
     full = model.with_budget(min_cells=1, max_cells=_NO_BUDGET_CELLS)
-    return Visit(session, prod(full.grid_of(image)), read_s)
+    return Visit(session, prod(full.grid_of(image)), read_s, suggestions=tuple(suggestions))
 
 
 def answer_steps(visit: Visit, question: str) -> Iterator[Step]:
