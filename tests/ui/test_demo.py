@@ -6,6 +6,7 @@ import io
 import json
 import re
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -68,9 +69,7 @@ def test_an_answer_streams_then_is_compared(zooming):
     assert steps[0] == Step(QUESTION, "")
     writing = [step.text for step in steps if step.answer is None]
     assert len(writing) > 2
-    assert all(
-        after.startswith(before) for before, after in zip(writing, writing[1:], strict=False)
-    )
+    assert all(after.startswith(before) for before, after in pairwise(writing))
     done, compared = steps[-2:]
     offline = zooming.open(picture()).ask(QUESTION, max_new_tokens=TOKENS)
     assert done.text == offline.text

@@ -1,13 +1,17 @@
 """The demo page as served by Gradio, over HTTP and in a headless Chromium."""
 
+import asyncio
 import json
 import shutil
 import urllib.error
 import urllib.request
 import uuid
+from types import SimpleNamespace
 
 import pytest
 from tests.ui.demo_process import ROOT, demo
+
+from qzoom.errors import ImageError
 
 pytest.importorskip("gradio", reason="gradio is not installed; pip install 'qzoom[demo]'")
 
@@ -128,6 +132,22 @@ def test_no_address_is_fetched_and_no_file_read(address, component, place):
     body = send_event(address, component, {"path": place, "meta": {"_type": "gradio.FileData"}})
     assert b'"success":false' in body
     assert b"Reading the picture" not in body
+
+
+def test_inputs_refuse_addresses_before_gradio_sees_them():
+    from qzoom.ui.page import _closed
+
+    moved = []
+
+    async def move(place):
+        moved.append(place)
+
+    component = _closed(SimpleNamespace(async_move_resource_to_block_cache=move))
+    asyncio.run(component.async_move_resource_to_block_cache("/tmp/a.png"))
+    for place in ("https://example.org/a.png", "HTTP://example.org/a.png", "ftp://a/b.png"):
+        with pytest.raises(ImageError, match="not fetched from URLs"):
+            asyncio.run(component.async_move_resource_to_block_cache(place))
+    assert moved == ["/tmp/a.png"]
 
 
 def test_an_event_that_is_allowed_runs(address):
