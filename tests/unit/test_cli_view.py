@@ -6,10 +6,10 @@ import torch
 from PIL import Image
 
 from qzoom.cli.captions import drawable, font, wrap
-from qzoom.cli.heat import colours, overlay, peak
-from qzoom.cli.panels import BOX_COLOURS, Panel
 from qzoom.cli.summary import decision, summary_line
 from qzoom.cli.view import render_view
+from qzoom.ui.heat import colours, overlay, peak
+from qzoom.ui.panels import BOX_COLOURS, Panel
 from qzoom.zoom.answer import ZoomAnswer
 
 MAX_SIDE_PX = 2400

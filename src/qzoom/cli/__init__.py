@@ -16,6 +16,7 @@ from qzoom.cli import (
     calibrate,
     chat,
     data,
+    demo,
     doctor,
     evaluate,
     label,
@@ -72,6 +73,7 @@ def build_parser() -> Parser:
     for verb in (
         ask,
         chat,
+        demo,
         serve,
         data,
         label,

@@ -60,6 +60,13 @@ def count(text: str) -> int:
     return _whole_number(text, 0)
 
 
+def port_number(text: str) -> int:
+    """A port to listen on; 0 takes a free one."""
+    if not text.isdigit() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; give 0 to 65535")
+    return int(text)
+
+
 def named_value(text: str) -> tuple[str, Any]:
     """NAME=VALUE, the value in JSON, or as text where it is none."""
     name, equals, value = text.partition("=")

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from qzoom.cli.arguments import UsageError, positive_int
+from qzoom.cli.arguments import UsageError, port_number, positive_int
 from qzoom.cli.model_options import add_model_options, load_model
 from qzoom.cli.quiet import hush_libraries
 
@@ -36,7 +36,9 @@ def add_parser(verbs: argparse._SubParsersAction[Parser]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--host", default="127.0.0.1", help="address (default: 127.0.0.1)")
-    parser.add_argument("--port", type=_port, default=8000, help="0 takes a free one; default 8000")
+    parser.add_argument(
+        "--port", type=port_number, default=8000, help="0 takes a free one; default 8000"
+    )
     parser.add_argument("--served-name", metavar="NAME", help="what clients call the model")
     add_model_options(parser)
     _add_limits(parser)
@@ -106,9 +108,3 @@ def _limits(args: argparse.Namespace) -> Limits:
     changed = {name: value for name, value in given.items() if value is not None}
     default = min(Limits().default_new_tokens, args.max_new_tokens or sys.maxsize)
     return replace(Limits(default_new_tokens=default), **changed)
-
-
-def _port(text: str) -> int:
-    if not text.isdigit() or int(text) > 65_535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port; give 0 to 65535")
-    return int(text)

@@ -9,10 +9,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from qzoom.cli.captions import font, wrap
-from qzoom.cli.heat import colour_bar, peak
-from qzoom.cli.panels import BOX_COLOURS, Panel, box_colour
 from qzoom.cli.summary import decision
 from qzoom.images.crop import crop_px
+from qzoom.ui.heat import colour_bar, peak
+from qzoom.ui.panels import BOX_COLOURS, Panel, box_colour
 
 if TYPE_CHECKING:
     from qzoom.zoom.answer import ZoomAnswer

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -12,13 +11,12 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from qzoom.addresses import LOCAL_HOSTS, host_name
 from qzoom.serve.errors import ServeError
 
 PUBLIC: Final = frozenset({"/health", "/ready"})
 """Paths that need no key, compared as they are."""
 
-LOCAL_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
-_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?")
 ANYBODY: Final = "-"
 """Caller of a server without keys."""
 
@@ -42,7 +40,7 @@ class KeyMiddleware:
             # Refuses the handshake of a websocket.
             return await send({"type": "websocket.close", "code": 1008})
         headers = Headers(scope=scope)
-        if self._local_only and _host_name(headers.get("host", "")) not in LOCAL_HOSTS:
+        if self._local_only and host_name(headers.get("host", "")) not in LOCAL_HOSTS:
             error = ServeError(403, "this server answers to localhost only", "permission_error")
             return await _refuse(error, scope, receive, send)
         caller = ANYBODY if not self._digests else self._caller(headers.get("authorization", ""))
@@ -64,12 +62,6 @@ class KeyMiddleware:
 
 def _digest(key: bytes) -> str:
     return hashlib.sha256(key).hexdigest()
-
-
-def _host_name(host: str) -> str:
-    """The name in a Host header, without the port; empty for anything else than name and port."""
-    found = _HOST.fullmatch(host)
-    return found[1].lower() if found else ""
 
 
 async def _refuse(error: ServeError, scope: Scope, receive: Receive, send: Send) -> None:

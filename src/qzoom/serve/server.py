@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 from collections.abc import Callable, Sequence
 from types import FrameType
 
 import uvicorn
 
+from qzoom.addresses import is_loopback, listening, url_of
 from qzoom.errors import ConfigError
 from qzoom.serve.app import build_app
 from qzoom.serve.limits import MAX_HEADER_BYTES
@@ -28,7 +28,7 @@ def check_keys(host: str, keys: Sequence[str]) -> None:
     for key in keys:
         if not key.isascii() or not key.isprintable() or len(key) < 16 or " " in key:
             raise ConfigError("an API key needs 16 or more printable ASCII characters, no space")
-    if not keys and not _is_loopback(host):
+    if not keys and not is_loopback(host):
         raise ConfigError(
             f"{host} can be reached from elsewhere; set an API key, or listen on 127.0.0.1"
         )
@@ -68,9 +68,8 @@ def serve(
         h11_max_incomplete_event_size=MAX_HEADER_BYTES,
         limit_concurrency=4 * (state.limits.max_queue + state.limits.max_batch),
     )
-    with _listening(host, port) as listener:
-        shown = f"[{host}]" if ":" in host else host
-        url = f"http://{shown}:{listener.getsockname()[1]}"
+    with listening(host, port) as listener:
+        url = url_of(listener, host)
         _Server(config, state, lambda: on_ready(url)).run(sockets=[listener])
 
 
@@ -92,22 +91,3 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._state.engine.drain(self._state.limits.grace_s)
         super().handle_exit(sig, frame)
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        family, address = found[0], found[4]
-        return socket.create_server(address[:2], family=family, backlog=256)
-    except OSError as error:
-        reason = error.strerror or "no such address"
-        raise ConfigError(f"cannot listen on {host}:{port}: {reason}") from None
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -9,7 +9,7 @@ from typing import Any, Final
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from qzoom.cli.heat import overlay
+from qzoom.ui.heat import overlay
 
 Colour = tuple[int, int, int]
 PixelBox = tuple[int, int, int, int]

@@ -1,0 +1,1 @@
+"""What people see: pictures of where a model looked, and the demo page."""
