@@ -79,6 +79,9 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--max-batch", type=positive_int, metavar="N", help="answers at once: 8")
     group.add_argument("--max-queue", type=positive_int, metavar="N", help="requests waiting: 64")
     group.add_argument("--max-new-tokens", type=positive_int, metavar="N", help="at most: 4096")
+    group.add_argument(
+        "--max-prompt-tokens", type=positive_int, metavar="N", help="text and images: 16384"
+    )
     group.add_argument("--deadline", type=positive_int, metavar="S", help="seconds a request: 120")
     group.add_argument("--grace", type=positive_int, metavar="S", help="seconds to stop in: 30")
     group.add_argument("--cache-mb", type=int, metavar="MB", help="memory of known images: 512")
@@ -101,6 +104,7 @@ def _limits(args: argparse.Namespace) -> Limits:
         "max_batch": args.max_batch,
         "max_queue": args.max_queue,
         "max_new_tokens": args.max_new_tokens,
+        "max_prompt_tokens": args.max_prompt_tokens,
         "deadline_s": args.deadline,
         "grace_s": args.grace,
         "cache_bytes": None if args.cache_mb is None else args.cache_mb * MEGABYTE,

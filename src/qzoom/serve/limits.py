@@ -54,7 +54,7 @@ class Limits:
     max_text_chars: int = 65_536
     max_new_tokens: int = 4096
     default_new_tokens: int = 256
-    max_prompt_tokens: int = 32_768
+    max_prompt_tokens: int = 16_384
     max_queue: int = 64
     max_pending_bytes: int = 1024 * MEGABYTE
     max_batch: int = 8
