@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +28,9 @@ def demo(*arguments: str, **variables: str) -> Iterator[str]:
                 break
         else:
             raise AssertionError("the page did not start: " + "".join(lines[-20:]))
+        # A full pipe would stop the page.
+        threading.Thread(target=process.stderr.read, daemon=True).start()
         yield line.split()[1]
     finally:
         process.terminate()
-        process.communicate(timeout=STOP_S)
+        process.wait(STOP_S)
