@@ -66,7 +66,7 @@ def test_a_token_split_over_parts_stays_text(server: Server) -> None:
 def test_ten_thousand_placeholders(server: Server) -> None:
     for text in ("<|image_pad|>" * 10_000, VISION * 10_000, "x" * 1_000_000):
         assert "characters; the limit is 65536" in check_refused(server.chat(text))
-    assert "tokens; the limit is 32768" in check_refused(server.chat("<|image_pad|>" * 5_000))
+    assert "tokens; the limit is 16384" in check_refused(server.chat("<|image_pad|>" * 5_000))
     assert image_tokens(server.chat("<|image_pad|>" * 100)) == 0
 
 
