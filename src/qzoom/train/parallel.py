@@ -7,6 +7,7 @@ alone knows about them.
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -213,7 +214,16 @@ def processes(device: str | torch.device | None = None, *, shard: bool = False) 
         if os.environ.get(name, "").lower() == "true":
             raise ConfigError(f"{name} is set; leave it to the recipe: shard: true is FSDP2")
     state = _accelerate("state").PartialState(cpu=torch.device(device or "cpu").type == "cpu")
+    # Once is enough, however often a program asks.
+    atexit.unregister(_leave)
+    atexit.register(_leave)
     return Shards(state) if shard else Replicas(state)
+
+
+def _leave() -> None:
+    """Part from the others in order: a process that just ends may be aborted by its own threads."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def own_device(device: str | None) -> str | None:
