@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 import socket
-from typing import Final
 
 from qzoom.errors import ConfigError
-
-LOCAL_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
-"""Host headers of requests that mean this machine."""
-_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?")
 
 
 def is_loopback(host: str) -> bool:
@@ -22,12 +16,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def host_name(header: str) -> str:
-    """The name in a Host header, without the port; empty for anything else than name and port."""
-    found = _HOST.fullmatch(header)
-    return found[1].lower() if found else ""
 
 
 def listening(host: str, port: int) -> socket.socket:

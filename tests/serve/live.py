@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -13,6 +11,7 @@ from typing import Any
 import uvicorn
 from PIL import Image
 
+from qzoom.images.data_url import data_url
 from qzoom.serve.app import build_app
 from qzoom.serve.limits import Limits
 from qzoom.serve.state import ServerState
@@ -45,12 +44,6 @@ def served(
         assert not thread.is_alive()
 
 
-def data_url(image: Image.Image) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
 def user(*parts: str | Image.Image) -> dict[str, Any]:
     """A user's message of texts and images."""
     content: list[dict[str, Any]] = []
@@ -58,5 +51,5 @@ def user(*parts: str | Image.Image) -> dict[str, Any]:
         if isinstance(part, str):
             content.append({"type": "text", "text": part})
         else:
-            content.append({"type": "image_url", "image_url": {"url": data_url(part)}})
+            content.append({"type": "image_url", "image_url": {"url": data_url(part, "png")}})
     return {"role": "user", "content": content}

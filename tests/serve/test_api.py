@@ -184,7 +184,7 @@ def test_a_client_that_leaves_frees_its_row(model: qzoom.ZoomModel, stream: bool
     with served(model) as (state, url):
         body = {"messages": [user(picture(), "what?")], "max_tokens": 4000, "stream": stream}
         body |= {"ignore_eos": True}
-        with httpx.Client(base_url=url, timeout=1.0) as impatient:
+        with httpx.Client(base_url=url, timeout=30.0 if stream else 1.0) as impatient:
             if stream:
                 with impatient.stream("POST", "/chat/completions", json=body) as response:
                     next(response.iter_lines())

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from tests.serve.live import data_url
 from tests.tiny_chat import picture
 
+from qzoom.images.data_url import data_url
 from qzoom.serve import media
 from qzoom.serve.limits import Limits
 from qzoom.serve.media import ImageReader
@@ -29,7 +29,7 @@ def test_a_picture_is_decoded_once_for_each_caller(monkeypatch: pytest.MonkeyPat
         return decode(data, *limits)
 
     monkeypatch.setattr(media, "decode_image", counted)
-    read, url = reader(), data_url(picture())
+    read, url = reader(), data_url(picture(), "png")
     first, again = read([url, url], "a")
     assert first is again
     assert read([url], "a") == [first]
@@ -39,7 +39,7 @@ def test_a_picture_is_decoded_once_for_each_caller(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_least_used_go_first() -> None:
-    urls = [data_url(picture(60, 60, seed=seed)) for seed in range(3)]
+    urls = [data_url(picture(60, 60, seed=seed), "png") for seed in range(3)]
     read = reader(picture_cache_bytes=2 * 3 * 60 * 60)
     for url in (urls[0], urls[1], urls[0], urls[2]):
         read([url], "a")

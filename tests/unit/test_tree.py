@@ -25,7 +25,7 @@ MAY_USE = {
         *("backbones", "checkpoints", "data", "errors", "geometry", "images", "intervals"),
         *("labels", "loading", "plotting", "progress", "zoom"),
     },
-    "serve": {"__version__", "addresses", "errors", "images", "serve", "zoom"},
+    "serve": {"__version__", "addresses", "errors", "headers", "images", "serve", "zoom"},
 }
 
 

@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from qzoom.addresses import LOCAL_HOSTS, host_name
+from qzoom.headers import names_this_machine
 from qzoom.serve.errors import ServeError
 
 PUBLIC: Final = frozenset({"/health", "/ready"})
@@ -40,7 +40,7 @@ class KeyMiddleware:
             # Refuses the handshake of a websocket.
             return await send({"type": "websocket.close", "code": 1008})
         headers = Headers(scope=scope)
-        if self._local_only and host_name(headers.get("host", "")) not in LOCAL_HOSTS:
+        if self._local_only and not names_this_machine(headers.get("host", "")):
             error = ServeError(403, "this server answers to localhost only", "permission_error")
             return await _refuse(error, scope, receive, send)
         caller = ANYBODY if not self._digests else self._caller(headers.get("authorization", ""))

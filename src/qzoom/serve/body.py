@@ -6,6 +6,7 @@ import asyncio
 
 from starlette.requests import ClientDisconnect, Request
 
+from qzoom.headers import declared_bytes
 from qzoom.serve.errors import ServeError
 from qzoom.serve.limits import Limits
 
@@ -20,8 +21,8 @@ async def read_body(request: Request, limits: Limits) -> bytes:
     # Pages of other sites can post a form without asking first, but not JSON.
     if kind != "application/json":
         raise ServeError(415, "send JSON with Content-Type: application/json")
-    declared = request.headers.get("content-length", "")
-    if _over(declared, limits.max_body_bytes):
+    declared = declared_bytes(request.headers.get("content-length", ""))
+    if declared is not None and declared > limits.max_body_bytes:
         raise _too_large(limits)
     try:
         async with asyncio.timeout(limits.body_s):
@@ -39,12 +40,6 @@ async def _gather(request: Request, limits: Limits) -> bytes:
         if len(body) > limits.max_body_bytes:
             raise _too_large(limits)
     return bytes(body)
-
-
-def _over(declared: str, most: int) -> bool:
-    # More digits than the limit has are too many, and Python converts only so many of them.
-    digits = declared.lstrip("0")
-    return digits.isdecimal() and (len(digits) > len(str(most)) or int(digits) > most)
 
 
 def _too_large(limits: Limits) -> ServeError:

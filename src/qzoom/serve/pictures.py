@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 
 from PIL import Image
+
+from qzoom.serve.budget import BudgetCache
 
 
 @dataclass(frozen=True)
@@ -31,36 +31,19 @@ class Decoded:
 
 
 class PictureCache:
-    """Pictures by whose they are and what was sent; the one unused for longest goes first.
-
-    Threads may share it.
-    """
+    """Pictures by whose they are and what was sent. Threads may share it."""
 
     def __init__(self, budget_bytes: int) -> None:
-        self._budget_bytes = budget_bytes
-        self._lock = threading.Lock()
-        self._found: OrderedDict[bytes, Decoded] = OrderedDict()
-        self._used_bytes = 0
+        self._kept = BudgetCache[Decoded](budget_bytes)
 
     def get(self, caller: str, url: str) -> Decoded | None:
         """What a caller's data URL was decoded to."""
-        key = _key(caller, url)
-        with self._lock:
-            if key in self._found:
-                self._found.move_to_end(key)
-            return self._found.get(key)
+        return self._kept.get(_key(caller, url))
 
     def put(self, caller: str, url: str, decoded: Decoded) -> None:
-        """Keep a picture, and drop others until all fit."""
-        key, size = _key(caller, url), decoded.size_bytes
-        with self._lock:
-            if key in self._found or size > self._budget_bytes:
-                return
-            while self._used_bytes + size > self._budget_bytes:
-                self._used_bytes -= self._found.popitem(last=False)[1].size_bytes
-            self._found[key] = decoded
-            self._used_bytes += size
+        """Keep a picture."""
+        self._kept.put(_key(caller, url), decoded)
 
 
-def _key(caller: str, url: str) -> bytes:
-    return hashlib.sha256(f"{caller} {url}".encode("utf-8", "surrogatepass")).digest()
+def _key(caller: str, url: str) -> str:
+    return hashlib.sha256(f"{caller} {url}".encode("utf-8", "surrogatepass")).hexdigest()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
-from qzoom.addresses import LOCAL_HOSTS, host_name
+from qzoom.headers import declared_bytes, names_this_machine
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -59,7 +59,7 @@ class Fence:
             return await self._app(scope, receive, send)
         if scope["type"] != "http":
             return await send({"type": "websocket.close", "code": 1008})
-        if self._local_only and host_name(_header(scope, b"host")) not in LOCAL_HOSTS:
+        if self._local_only and not names_this_machine(_header(scope, b"host")):
             return await _refuse(send, 403, b"this page answers to localhost only")
         if not open_to(scope["method"], scope["path"]):
             return await _refuse(send, 404, b"not part of this page")
@@ -85,8 +85,8 @@ def open_to(method: str, path: str) -> bool:
 def _fits(scope: Scope) -> bool:
     if scope["method"] != "POST" or scope["path"] == _UPLOAD:
         return True
-    size = _header(scope, b"content-length")
-    return size.isascii() and size.isdigit() and int(size) <= _MAX_EVENT_BYTES
+    declared = declared_bytes(_header(scope, b"content-length"))
+    return declared is not None and declared <= _MAX_EVENT_BYTES
 
 
 def _header(scope: Scope, wanted: bytes) -> str:

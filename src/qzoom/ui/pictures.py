@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -11,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from qzoom.images.crop import crop_px
+from qzoom.images.data_url import data_url
 from qzoom.ui.panels import Panel
 
 if TYPE_CHECKING:
@@ -42,9 +41,7 @@ def crop_of(source: Image.Image, answer: ZoomAnswer) -> Image.Image | None:
 
 def data_uri(image: Image.Image) -> str:
     """A picture as an address that holds it, so that no file of it is left on the server."""
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=_JPEG_QUALITY, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return data_url(image, "jpeg", quality=_JPEG_QUALITY, optimize=True)
 
 
 def _map_of(answer: ZoomAnswer) -> NDArray[Any] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import torch
 
@@ -12,6 +12,8 @@ from qzoom.zoom.layers import LayerRun
 from qzoom.zoom.parts import ModelParts
 from qzoom.zoom.slots import SlotStore
 from qzoom.zoom.tickets import Lane
+
+Give = Callable[[Answered, int], str]
 
 
 class Decoder:
@@ -61,13 +63,17 @@ class Decoder:
         tokens: list[int] = self._tokens_b.tolist()
         return tokens
 
-    def take(self) -> list[tuple[Answered, str]]:
-        """Give every member its next token, with the text that is now certain; the done leave."""
+    def take(self, give: Give = Answered.take) -> list[tuple[Answered, str]]:
+        """Give every member its next token, with the text that is now certain; the done leave.
+
+        Args:
+            give: hands a member its token and returns the text.
+        """
         tokens, given = self.choose(), list[tuple[Answered, str]]()
         for place, (member, token) in enumerate(zip(self.members, tokens, strict=True)):
             if member.observe is not None:
                 member.observe(self.logits_bv[place], token)
-            given.append((member, member.take(token)))
+            given.append((member, give(member, token)))
         self.dismiss([member for member in self.members if member.finish_reason is not None])
         return given
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from qzoom.images.data_url import data_url
 from qzoom.synth.world import scene_of
 
 
@@ -33,7 +32,7 @@ class Traffic:
         """Bodies of requests, without end, the same for the same seed."""
         rng = Random(f"traffic/{self.seed}")
         scenes = [scene_of(number, name="load") for number in range(self.pictures)]
-        urls = [_data_url(scene.image) for scene in scenes]
+        urls = [data_url(scene.image, "png") for scene in scenes]
         while True:
             place = rng.randrange(self.pictures)
             question = rng.choice(scenes[place].questions).text
@@ -65,9 +64,3 @@ def arrivals_s(rate_per_s: float, count: int, seed: int) -> list[float]:
         now += rng.expovariate(rate_per_s)
         times.append(now)
     return times
-
-
-def _data_url(image: Any) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -16,6 +14,7 @@ from qzoom.eval.methods.base import Told
 from qzoom.eval.methods.endpoint_reply import read_reply
 from qzoom.eval.methods.registry import MethodOptions
 from qzoom.geometry.boxes import BoxLike
+from qzoom.images.data_url import data_url
 from qzoom.labels.http_endpoint import ChatEndpoint, EndpointSettings
 from qzoom.settings import read_settings
 
@@ -73,7 +72,12 @@ class EndpointMethod:
 
     def open(self, images: Sequence[Image.Image]) -> EndpointOpened:
         """Encode the pictures once."""
-        return EndpointOpened(self, [data_url(each, self.options.image_format) for each in images])
+        return EndpointOpened(self, [self._encoded(each) for each in images])
+
+    def _encoded(self, image: Image.Image) -> str:
+        if self.options.image_format == "png":
+            return data_url(image, "png", compress_level=1)
+        return data_url(image, "jpeg", quality=_JPEG_QUALITY)
 
     def settings(self) -> dict[str, Any]:
         """Model, host and request; neither port nor key, which do not change replies."""
@@ -136,17 +140,6 @@ def build(options: MethodOptions) -> EndpointMethod:
             raise ConfigError(f"endpoint takes no {name}; send it as a field of extra_body")
     read = _read(options.extra or {})
     return EndpointMethod(read, ChatEndpoint(read.settings()))
-
-
-def data_url(image: Image.Image, image_format: Literal["png", "jpeg"]) -> str:
-    """A picture as a URL that holds it."""
-    encoded = io.BytesIO()
-    if image_format == "png":
-        image.save(encoded, "PNG", compress_level=1)
-    else:
-        image.save(encoded, "JPEG", quality=_JPEG_QUALITY)
-    text = base64.b64encode(encoded.getvalue()).decode("ascii")
-    return f"data:image/{image_format};base64,{text}"
 
 
 def _read(extra: Mapping[str, Any]) -> EndpointOptions:

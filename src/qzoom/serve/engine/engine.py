@@ -108,7 +108,8 @@ class Engine:
     @property
     def running(self) -> int:
         """Jobs in prefill or being written."""
-        return len(self._writing) + (self._prefilling is not None)
+        with self._awake:
+            return len(self._writing) + (self._prefilling is not None)
 
     def _run(self) -> None:
         try:
@@ -178,20 +179,21 @@ class Engine:
         try:
             if not current.step():
                 return
-            self._prefilling = None
             current.join(self._decoder)
         except Exception:
             self._prefilling = None
             return self._failed([current.job], "a prefill failed")
-        self._writing[id(current.job.answered)] = current.job
+        with self._awake:
+            self._prefilling = None
+            self._writing[id(current.job.answered)] = current.job
+        current.job.tell(current.begun)
 
     def _decode_step(self) -> None:
         if not self._writing:
             return
         try:
-            given = self._decoder.take()
-            for answered, _ in given:
-                self._report(answered)
+            for answered, text in self._decoder.take(self._give):
+                self._report(answered, text)
             if self._decoder.members:
                 self._decoder.advance()
         except Exception:
@@ -200,28 +202,27 @@ class Engine:
             self._decoder = Decoder(self.model.parts)
             self._failed(jobs, "a decoding step failed")
 
-    def _report(self, answered: Answered) -> None:
-        """Turn a row's newest token into text; what fails here is this row's alone."""
-        job = self._writing[id(answered)]
+    def _give(self, answered: Answered, token: int) -> str:
+        """Hand a row its token; text that cannot be made ends this row alone."""
         try:
-            self._tell(job, answered)
+            text = answered.take(token)
+            if answered.finish_reason is not None and answered.text is not None:
+                text += answered.text.finish()
+            return text
         except Exception:
-            self._decoder.dismiss([answered])
-            self._failed([job], "an answer could not be turned into text")
-
-    def _tell(self, job: Job, answered: Answered) -> None:
-        token = answered.token_ids[-1]
-        text = "" if token in answered.options.eos_token_ids else job.text.push(token)
-        if job.text.stopped and answered.finish_reason != "stop":
             answered.finish_reason = "stop"
-            self._decoder.dismiss([answered])
+            self._failed([self._writing[id(answered)]], "an answer could not be turned into text")
+            return ""
+
+    def _report(self, answered: Answered, text: str) -> None:
+        job = self._writing.get(id(answered))
+        if job is None:
+            return
         ended = answered.finish_reason is not None
-        text += job.text.finish() if ended else ""
         found = job.recorder.take() if job.recorder is not None and (text or ended) else []
         if text or found:
             job.tell(Piece(text, found))
         if ended:
-            answered.text = job.text
             job.timings.add("decode", time.perf_counter() - job.writing_since)
             job.tell(Ended(answer_of(answered, job.timings)))
             self._over(job, None)

@@ -32,6 +32,12 @@ class Prefilling:
         self._steps = self._run()
         self._lanes: list[Lane] = []
 
+    @property
+    def begun(self) -> Begun:
+        """What to tell once the job has joined."""
+        assert self.job.answered is not None
+        return Begun(self.job.answered.ticket, self._reused)
+
     def step(self) -> bool:
         """Run one step; whether it was the last."""
         with torch.inference_mode():
@@ -73,6 +79,5 @@ class Prefilling:
     def _begin(self, ticket: Ticket) -> None:
         job, top = self.job, self.job.prepared.top_logprobs
         job.recorder = None if top is None else LogprobRecorder(top)
-        job.answered = Answered(ticket, job.prepared.options, observe=job.recorder)
+        job.answered = Answered(ticket, job.prepared.options, job.text, job.recorder)
         job.writing_since = time.perf_counter()
-        job.tell(Begun(ticket, self._reused))
