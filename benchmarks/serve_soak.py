@@ -26,6 +26,7 @@ from random import Random
 from typing import Any
 
 import httpx
+import torch
 from benchmarks.serving import server
 from PIL import Image
 
@@ -68,6 +69,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
+    # As many as the server has: the comparison waits for no core, and rounds as the server does.
+    torch.set_num_threads(args.threads)
     options = ["--cache-mb", str(CACHE_MB), "--grace", str(GRACE_S)]
     with server(args.threads, *options) as (process, url):
         report = asyncio.run(soak(process, url, args))

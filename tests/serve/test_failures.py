@@ -6,10 +6,12 @@ import json
 from typing import Any
 
 import pytest
+import torch
 from tests.serve.parts import CHAT, JSON, PATIENCE_S, Server, asking, http_scope
 
 from qzoom.serve.engine.engine import Engine
 from qzoom.serve.engine.jobs import Job
+from qzoom.zoom.decode import Decoder
 
 
 def test_a_dead_engine_is_seen_and_leaves_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,6 +30,23 @@ def test_a_dead_engine_is_seen_and_leaves_nobody_waiting(monkeypatch: pytest.Mon
         assert broken.request("GET", "/health").status == 503
         assert broken.request("GET", "/ready").status == 503
         assert broken.chat().status == 503
+
+
+def test_a_device_that_stays_broken_ends_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("a device error that stays")
+
+    with Server() as server:
+        with monkeypatch.context() as patch:
+            patch.setattr(Decoder, "advance", fail)
+            assert server.chat().status == 500
+        assert server.chat().text
+        with monkeypatch.context() as patch:
+            patch.setattr(Decoder, "advance", fail)
+            patch.setattr(torch, "zeros", fail)
+            assert server.chat().status in (500, 503)
+            assert server.state.engine.join(PATIENCE_S)
+        assert server.request("GET", "/health").status == 503
 
 
 def test_what_nobody_foresaw_is_a_plain_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.serve.parts import Server, check_refused
+from tests.serve.parts import PATIENCE_S, Server, check_refused
 from tests.serve.tls import HOST, PUBLIC, resolves_to
 
 from qzoom.serve.errors import ServeError
@@ -188,6 +189,20 @@ def test_names_without_an_address_are_refused(no_connection: list[Any]) -> None:
     for resolve in (unknown, unreadable, resolves_to()):
         with pytest.raises(ServeError):
             get(f"https://{HOST}/x.png", resolve=resolve)
+
+
+def test_a_resolver_that_does_not_answer_is_given_up(no_connection: list[Any]) -> None:
+    given_up, ran_out = threading.Event(), threading.Event()
+
+    def silent(*_: Any, **__: Any) -> list[tuple[Any, ...]]:
+        if not given_up.wait(PATIENCE_S):
+            ran_out.set()
+        return resolves_to(PUBLIC)()
+
+    with pytest.raises(ServeError, match="could not be fetched"):
+        get(f"https://{HOST}/x.png", seconds=0.1, resolve=silent)
+    assert not ran_out.is_set()
+    given_up.set()
 
 
 def test_a_resolver_that_changes_its_answer_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:

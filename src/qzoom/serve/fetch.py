@@ -14,6 +14,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -95,7 +96,7 @@ def fetch(
     """
     end = time.monotonic() + seconds
     target = target_of(url, hosts)
-    address = address_of(target.host, resolve)
+    address = _address_within(seconds, target.host, resolve)
     left = max(0.001, end - time.monotonic())
     connection = _Pinned(target.host, address, left, context or ssl.create_default_context())
     # Whatever the other side trickles, at the deadline the line is cut.
@@ -113,6 +114,23 @@ def fetch(
     if connection.late:
         raise _failed()
     return body
+
+
+def _address_within(seconds: float, host: str, resolve: Resolve) -> str:
+    """`address_of`, given up in time: a look-up cannot be cut."""
+    found: Future[str] = Future()
+
+    def look_up() -> None:
+        try:
+            found.set_result(address_of(host, resolve))
+        except Exception as error:
+            found.set_exception(error)
+
+    threading.Thread(target=look_up, name="qzoom-resolve", daemon=True).start()
+    try:
+        return found.result(seconds)
+    except TimeoutError:
+        raise _failed() from None
 
 
 class _Pinned(http.client.HTTPSConnection):

@@ -25,11 +25,12 @@ MAX_HEADER_BYTES: Final = 16 * 1024
 class Limits:
     """What one request, and all of them together, may take.
 
+    head_s: seconds until a connection has sent the head of a request.
     max_body_bytes, body_s: size of a request's body, and seconds until it is there.
     max_images, max_image_bytes, max_image_pixels: of a request; size as sent, area as decoded.
     min_image_side_px: shorter side of an image.
     max_decoded_bytes: all images of a request as decoded, 3 bytes per pixel.
-    fetch_s: seconds for one image URL, from the first byte out to the last byte in.
+    fetch_s: seconds for one image URL, from looking up its host to the last byte in.
     max_text_chars: all text of a request.
     max_new_tokens, default_new_tokens: longest answer, and where the request does not say.
     max_prompt_tokens: text and image cells of a request, before a crop.
@@ -43,6 +44,7 @@ class Limits:
     picture_cache_bytes: decoded images kept, 3 bytes per pixel.
     """
 
+    head_s: float = 10.0
     max_body_bytes: int = 20 * MEGABYTE
     body_s: float = 30.0
     max_images: int = 8

@@ -9,8 +9,9 @@ from types import FrameType
 import uvicorn
 
 from qzoom.addresses import is_loopback, listening, url_of
-from qzoom.errors import ConfigError
+from qzoom.errors import ConfigError, QZoomError
 from qzoom.serve.app import build_app
+from qzoom.serve.connections import protocol_within
 from qzoom.serve.limits import MAX_HEADER_BYTES
 from qzoom.serve.state import ServerState
 
@@ -48,13 +49,14 @@ def serve(
 
     Raises:
         ConfigError: as `check_keys`, and for an address that cannot be listened on.
+        QZoomError: when the engine died.
     """
     check_keys(host, keys)
     config = uvicorn.Config(
         build_app(state, keys, local_only=not keys),
         host=host,
         port=port,
-        http="h11",
+        http=protocol_within(state.limits.head_s),
         ws="none",
         loop="asyncio",
         lifespan="on",
@@ -71,10 +73,12 @@ def serve(
     with listening(host, port) as listener:
         url = url_of(listener, host)
         _Server(config, state, lambda: on_ready(url)).run(sockets=[listener])
+    if state.engine.died:
+        raise QZoomError("the engine died, as logged above; start the server again")
 
 
 class _Server(uvicorn.Server):
-    """Says when it takes requests, and tells the engine to drain at the first signal."""
+    """Says when it takes requests, drains the engine at the first signal, and ends with it."""
 
     def __init__(
         self, config: uvicorn.Config, state: ServerState, on_ready: Callable[[], None]
@@ -87,6 +91,10 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._on_ready()
+
+    async def on_tick(self, counter: int) -> bool:
+        # Whoever supervises the process starts it again; one that lives on would answer nobody.
+        return await super().on_tick(counter) or self._state.engine.died
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._state.engine.drain(self._state.limits.grace_s)

@@ -12,6 +12,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+import torch
+
 from qzoom.serve.engine.jobs import Ended, Failed, Job, Piece
 from qzoom.serve.engine.prefilling import Prefilling
 from qzoom.serve.engine.sessions import SessionCache
@@ -30,6 +32,7 @@ class Engine:
     """Answers jobs until it is stopped. Everything but its loop may be called from any thread.
 
     on_over: called in the engine's thread with every job that ended, and how: None for an answer.
+    died: whether it stopped without being told to.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class Engine:
         self.model = model
         self.limits = limits
         self.sessions = SessionCache(limits.cache_bytes)
+        self.died = False
         self._on_over = on_over
         self._waiting: deque[Job] = deque()
         self._awake = threading.Condition()
@@ -117,6 +121,7 @@ class Engine:
         except BaseException:
             # Nobody is left waiting, and health says that it is dead.
             _LOG.exception("the engine died; restart the server")
+            self.died = True
             self.drain(0.0)
             self._stopped()
 
@@ -232,6 +237,8 @@ class Engine:
         _LOG.exception("%s; %d request(s) failed", what, len(jobs))
         for job in jobs:
             self._over(job, internal())
+        # Some errors of a device stay: every step would fail, so the engine dies of this one.
+        torch.zeros((), device=self.model.parts.backbone.device).item()
 
     def _over(self, job: Job, error: ServeError | None) -> None:
         if job.answered is not None:
