@@ -50,7 +50,7 @@ async def measured(url: str, repeats: int) -> dict[str, Any]:
     """Both comparisons."""
     name = await served_name(url, None)
     return {
-        "users": [await users(url, name, new, repeats) for new in (8, 32, 64)],
+        "users": [await users(url, name, new, repeats) for new in (8, 16, 32, 64)],
         "second_question": {look: await second(url, name, look) for look in LOOKS},
     }
 

@@ -7,13 +7,23 @@ from typing import Any
 
 import pytest
 import torch
-from tests.serve.engine_parts import answer_in, events_of, failure_in, job_of, prepared, running
+from tests.serve.engine_parts import (
+    PATIENCE_S,
+    Watch,
+    answer_in,
+    events_of,
+    failure_in,
+    job_of,
+    prepared,
+    running,
+)
 from tests.tiny import FAMILIES
 from tests.tiny_chat import ANY_REGION, chat_model, picture
 
 import qzoom
 from qzoom.serve.engine.sessions import SessionCache
 from qzoom.serve.errors import ServeError
+from qzoom.serve.limits import Limits
 from qzoom.zoom.decode import Decoder
 from qzoom.zoom.prefix import PrefixState
 
@@ -42,10 +52,11 @@ def options_of(number: int) -> dict[str, Any]:
     return {"max_new_tokens": 3 + 5 * (number % 4)} | kinds[number % 4]
 
 
-def test_answers_under_load_equal_those_given_alone(model: qzoom.ZoomModel) -> None:
+@pytest.mark.parametrize("turn_s", [0.0, PATIENCE_S])
+def test_answers_under_load_equal_those_given_alone(model: qzoom.ZoomModel, turn_s: float) -> None:
     images = [picture(120 + 70 * n, 150, seed=n) for n in range(3)]
     asked = [(images[n % 3], QUESTIONS[n % 4], options_of(n)) for n in range(12)]
-    with running(model, max_batch=4) as watch:
+    with running(model, max_batch=4, turn_s=turn_s) as watch:
         jobs = [
             watch.submit(prepared(model, image, question, f"key {n % 3}", **options))
             for n, (image, question, options) in enumerate(asked)
@@ -61,6 +72,30 @@ def test_answers_under_load_equal_those_given_alone(model: qzoom.ZoomModel) -> N
         assert answer.finish_reason == alone.finish_reason == "length"
         reused += known
     assert reused == 9
+
+
+@pytest.mark.parametrize(("turn_s", "together"), [(0.0, 1), (PATIENCE_S, 3)])
+def test_prefills_take_turns_with_writing(
+    one_model: qzoom.ZoomModel, monkeypatch: pytest.MonkeyPatch, turn_s: float, together: int
+) -> None:
+    advance, members = Decoder.advance, list[int]()
+
+    def counted(decoder: Decoder) -> None:
+        members.append(len(decoder.members))
+        advance(decoder)
+
+    monkeypatch.setattr(Decoder, "advance", counted)
+    watch = Watch(one_model, Limits(max_batch=3, turn_s=turn_s))
+    jobs = [
+        watch.submit(prepared(one_model, picture(), "what?", None, max_new_tokens=12))
+        for _ in range(4)
+    ]
+    watch.engine.start()
+    watch.wait(*jobs)
+    watch.engine.drain(0.0)
+    assert watch.engine.join(PATIENCE_S)
+    assert members[0] == together
+    assert max(members) == 3
 
 
 def test_a_stop_string_ends_a_row(one_model: qzoom.ZoomModel) -> None:

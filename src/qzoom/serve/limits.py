@@ -37,6 +37,8 @@ class Limits:
     max_queue: requests that wait; more are told to come back.
     max_pending_bytes: decoded images of all requests that wait or are answered, 3 bytes per pixel.
     max_batch: answers that are written at once.
+    turn_s: seconds of prefill between two tokens of the answers being written; a step of a prefill
+        that has begun is ended.
     deadline_s: seconds from the arrival of a request to the end of its answer.
     keep_alive_s: silence in a stream after which a comment is sent.
     grace_s: seconds that a stopping server gives to what it has begun.
@@ -60,6 +62,7 @@ class Limits:
     max_queue: int = 64
     max_pending_bytes: int = 1024 * MEGABYTE
     max_batch: int = 8
+    turn_s: float = 0.1
     deadline_s: float = 120.0
     keep_alive_s: float = 15.0
     grace_s: float = 30.0
@@ -67,9 +70,10 @@ class Limits:
     picture_cache_bytes: int = 128 * MEGABYTE
 
     def __post_init__(self) -> None:
+        from_nothing = {"cache_bytes", "picture_cache_bytes", "grace_s", "turn_s"}
         for field in fields(self):
             value = getattr(self, field.name)
-            least = 0 if field.name in ("cache_bytes", "picture_cache_bytes", "grace_s") else 1
+            least = 0 if field.name in from_nothing else 1
             if isinstance(value, bool) or not isinstance(value, (int, float)) or value < least:
                 raise ConfigError(f"limit {field.name} is {value!r}; give at least {least}")
         if self.default_new_tokens > self.max_new_tokens:

@@ -1,7 +1,8 @@
 """The engine: one thread that owns the model, and takes requests between its steps.
 
-Each turn of its loop runs one step of one prefill and one token of every answer being written, so
-a request that looks closer never holds up the others for longer than one of its steps.
+Each turn of its loop runs prefills for a moment and then one token of every answer being written.
+A prefill is taken in steps, so a request that looks closer never holds up the others for longer
+than one of its steps; where steps are short, several requests come to write together.
 """
 
 from __future__ import annotations
@@ -133,7 +134,7 @@ class Engine:
             if self.draining and self._stopped():
                 return
             self._drop_dead()
-            self._prefill_step()
+            self._prefill_turn()
             self._decode_step()
 
     def _stopped(self) -> bool:
@@ -168,26 +169,36 @@ class Engine:
         for job in dead:
             self._over(job, None if job.cancelled else too_late(self.limits.deadline_s))
 
-    def _prefill_step(self) -> None:
+    def _prefill_turn(self) -> None:
+        until = time.monotonic() + self.limits.turn_s
+        while self._prefill_step() and time.monotonic() < until:
+            continue
+
+    def _prefill_step(self) -> bool:
+        """Whether there was anything to do."""
         if self._prefilling is None and len(self._writing) < self.limits.max_batch:
             with self._awake:
                 job = self._waiting.popleft() if self._waiting else None
             if job is None:
-                return
+                return False
             try:
                 self._prefilling = Prefilling(self.model, self.sessions, job)
             except Exception:
-                return self._failed([job], "could not begin a request")
+                self._failed([job], "could not begin a request")
+                return True
         current = self._prefilling
         if current is None:
-            return
+            return False
         try:
-            if not current.step():
-                return
-            current.join(self._decoder)
+            if current.step():
+                self._join(current)
         except Exception:
             self._prefilling = None
-            return self._failed([current.job], "a prefill failed")
+            self._failed([current.job], "a prefill failed")
+        return True
+
+    def _join(self, current: Prefilling) -> None:
+        current.join(self._decoder)
         with self._awake:
             self._prefilling = None
             self._writing[id(current.job.answered)] = current.job
