@@ -39,6 +39,7 @@ from qzoom.eval.machine import machine
 
 CACHE_MB = 64
 GRACE_S = 20
+REST_S = 3.0
 PICTURES = 48
 HOSTILE = 0.10
 LEAVING = 0.05
@@ -94,6 +95,7 @@ async def soak(
     capacity = summarised(outcomes, seconds)
     # A queue that has been full once is part of what the server needs.
     await closed_loop(url, None, bodies, 200, 80)
+    await idle(url)
     before_mb = rss_mb(process.pid)
     rate, tally = args.over * capacity["requests_per_s"], Tally()
     most_queued, seconds = await load(url, bodies, rate, args.minutes * 60, tally, args.seed)
@@ -125,11 +127,11 @@ async def soak(
 
 
 async def idle(url: str) -> None:
-    """Wait until nothing is under way."""
+    """Wait until nothing is under way, and freed memory has been handed back."""
     async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
         for _ in range(120):
             if await gauge(client, "queued") + await gauge(client, "running") == 0:
-                return
+                return await asyncio.sleep(REST_S)
             await asyncio.sleep(0.5)
 
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -19,6 +20,8 @@ from tests.serve.live import user
 
 import qzoom
 from qzoom.cli import main
+from qzoom.serve import server
+from qzoom.serve.state import ServerState
 
 KEY = "0123456789abcdef-key"
 
@@ -59,6 +62,17 @@ def test_it_answers_as_the_library_and_finishes_when_stopped() -> None:
     chunks = [json.loads(line[6:]) for line in (first, *rest[:-1])]
     text = "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks)
     assert text == qzoom.load().open(image).ask(question, max_new_tokens=8).text
+
+
+def test_a_dead_engine_is_a_failure_of_the_process(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def served(state: ServerState, *_: Any, **__: Any) -> None:
+        state.engine.died = True
+
+    monkeypatch.setattr(server, "serve", served)
+    assert main(["serve", "--port", "0"]) == 1
+    assert "the engine died" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,8 @@ from tests.tiny import FAMILIES
 from tests.tiny_chat import ANY_REGION, chat_model, picture
 
 import qzoom
+from qzoom.serve.engine import engine
+from qzoom.serve.engine.allocator import hand_back
 from qzoom.serve.engine.sessions import SessionCache
 from qzoom.serve.errors import ServeError
 from qzoom.serve.limits import Limits
@@ -120,6 +122,28 @@ def test_sessions_are_found_by_their_key_alone(one_model: qzoom.ZoomModel) -> No
             assert answer_in(job)[1] is known
         assert len(watch.engine.sessions) == 2
         assert watch.engine.sessions.used_bytes > 0
+
+
+def test_freed_memory_is_handed_back_once_in_a_rest(
+    one_model: qzoom.ZoomModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, slept = list[int](), list[float]()
+    monkeypatch.setattr(engine, "hand_back", lambda: given.append(len(slept)))
+    monkeypatch.setattr(engine, "_NAP_S", 0.001)
+    with running(one_model) as watch:
+        wait = watch.engine._awake.wait
+        monkeypatch.setattr(
+            watch.engine._awake, "wait", lambda nap: (slept.append(nap), wait(nap))[1]
+        )
+        watch.wait(watch.submit(prepared(one_model, picture(), "what?", None, max_new_tokens=2)))
+        slept.clear()
+        given.clear()
+        watch.wait_until(lambda: len(slept) > 20)
+        assert len(given) <= 1
+        watch.wait(watch.submit(prepared(one_model, picture(), "what?", None, max_new_tokens=2)))
+        before = len(given)
+        watch.wait_until(lambda: len(given) == before + 1)
+    hand_back()
 
 
 def test_a_cancelled_job_frees_its_row_and_no_other(one_model: qzoom.ZoomModel) -> None:

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from qzoom.cli.arguments import UsageError, port_number, positive_int
+from qzoom.cli.failures import FAILED
 from qzoom.cli.model_options import add_model_options, load_model
 from qzoom.cli.quiet import hush_libraries
 
@@ -66,6 +67,9 @@ def run(args: argparse.Namespace) -> int:
     name = args.served_name or os.path.basename(model.name.rstrip("/"))
     state = ServerState(model, name, limits, hosts)
     serve(state, args.host, args.port, keys, on_ready=lambda url: _greet(url, name, bool(keys)))
+    if state.engine.died:
+        print("qzoom: the engine died, as logged above; start the server again", file=sys.stderr)
+        return FAILED
     return 0
 
 

@@ -9,7 +9,7 @@ from types import FrameType
 import uvicorn
 
 from qzoom.addresses import is_loopback, listening, url_of
-from qzoom.errors import ConfigError, QZoomError
+from qzoom.errors import ConfigError
 from qzoom.serve.app import build_app
 from qzoom.serve.connections import protocol_within
 from qzoom.serve.limits import MAX_HEADER_BYTES
@@ -42,14 +42,13 @@ def serve(
     keys: Sequence[str],
     on_ready: Callable[[str], None] = lambda url: None,
 ) -> None:
-    """Answer until SIGTERM or Ctrl-C.
+    """Answer until SIGTERM or Ctrl-C, or until the engine has died.
 
     Args:
         on_ready: called with the address once requests are taken.
 
     Raises:
         ConfigError: as `check_keys`, and for an address that cannot be listened on.
-        QZoomError: when the engine died.
     """
     check_keys(host, keys)
     config = uvicorn.Config(
@@ -73,8 +72,6 @@ def serve(
     with listening(host, port) as listener:
         url = url_of(listener, host)
         _Server(config, state, lambda: on_ready(url)).run(sockets=[listener])
-    if state.engine.died:
-        raise QZoomError("the engine died, as logged above; start the server again")
 
 
 class _Server(uvicorn.Server):

@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import torch
 
+from qzoom.serve.engine.allocator import hand_back
 from qzoom.serve.engine.jobs import Ended, Failed, Job, Piece
 from qzoom.serve.engine.prefilling import Prefilling
 from qzoom.serve.engine.sessions import SessionCache
@@ -27,6 +28,7 @@ from qzoom.zoom.report import answer_of
 
 _LOG = logging.getLogger("qzoom.serve")
 _NAP_S = 0.25
+_NAPS_OF_A_REST = 4
 
 
 class Engine:
@@ -128,14 +130,22 @@ class Engine:
 
     def _loop(self) -> None:
         while True:
-            with self._awake:
-                while not (self._waiting or self._prefilling or self._writing or self.draining):
-                    self._awake.wait(_NAP_S)
+            self._rest()
             if self.draining and self._stopped():
                 return
             self._drop_dead()
             self._prefill_turn()
             self._decode_step()
+
+    def _rest(self) -> None:
+        """Wait for work; after a while without any, hand back what the last took, once."""
+        naps = 0
+        with self._awake:
+            while not (self._waiting or self._prefilling or self._writing or self.draining):
+                self._awake.wait(_NAP_S)
+                naps += 1
+                if naps == _NAPS_OF_A_REST:
+                    hand_back()
 
     def _stopped(self) -> bool:
         """Whether nothing is left, or the grace is over and everything left has failed."""
