@@ -100,6 +100,31 @@ def test_prefills_take_turns_with_writing(
     assert max(members) == 3
 
 
+def test_no_more_is_written_at_once_than_there_are_slots_for(
+    one_model: qzoom.ZoomModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = [
+        prepared(one_model, picture(), "what?", None, max_new_tokens=n, zoom="never")
+        for n in (20, 60, 20)
+    ]
+    jobs = [job_of(each, one_model) for each in asked]
+    advance, sizes = Decoder.advance, set[int]()
+
+    def counted(decoder: Decoder) -> None:
+        longest = max(member.most_slots for member in decoder.members)
+        sizes.add(len(decoder.members) * longest)
+        advance(decoder)
+
+    monkeypatch.setattr(Decoder, "advance", counted)
+    whole = asked[1].layout.length + 60
+    with running(one_model, max_slots=2 * whole, turn_s=PATIENCE_S) as watch:
+        for job in jobs:
+            watch.engine.submit(job)
+        watch.wait(*jobs)
+    assert [len(answer_in(job)[0].token_ids) for job in jobs] == [20, 60, 20]
+    assert max(sizes) == 2 * whole
+
+
 def test_a_stop_string_ends_a_row(one_model: qzoom.ZoomModel) -> None:
     image, long = picture(), {"max_new_tokens": 24, "zoom": "never"}
     given: Any = {"eos_token_id": []} | long

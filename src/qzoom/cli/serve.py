@@ -86,6 +86,12 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--max-prompt-tokens", type=positive_int, metavar="N", help="text and images: 16384"
     )
+    group.add_argument(
+        "--max-slots",
+        type=positive_int,
+        metavar="N",
+        help="answers at once, by the longest prompt and answer: 65536",
+    )
     group.add_argument("--deadline", type=positive_int, metavar="S", help="seconds a request: 120")
     group.add_argument("--grace", type=positive_int, metavar="S", help="seconds to stop in: 30")
     group.add_argument("--cache-mb", type=int, metavar="MB", help="memory of known images: 512")
@@ -107,6 +113,7 @@ def _limits(args: argparse.Namespace) -> Limits:
     given = {
         "max_batch": args.max_batch,
         "max_queue": args.max_queue,
+        "max_slots": args.max_slots,
         "max_new_tokens": args.max_new_tokens,
         "max_prompt_tokens": args.max_prompt_tokens,
         "deadline_s": args.deadline,

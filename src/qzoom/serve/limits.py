@@ -37,6 +37,8 @@ class Limits:
     max_queue: requests that wait; more are told to come back.
     max_pending_bytes: decoded images of all requests that wait or are answered, 3 bytes per pixel.
     max_batch: answers that are written at once.
+    max_slots: slots of keys and values of the answers being written: their number, by the longest
+        of them with its prompt and crop; one alone is always written.
     turn_s: seconds of prefill between two tokens of the answers being written; a step of a prefill
         that has begun is ended.
     deadline_s: seconds from the arrival of a request to the end of its answer.
@@ -62,6 +64,7 @@ class Limits:
     max_queue: int = 64
     max_pending_bytes: int = 1024 * MEGABYTE
     max_batch: int = 8
+    max_slots: int = 65_536
     turn_s: float = 0.1
     deadline_s: float = 120.0
     keep_alive_s: float = 15.0

@@ -31,6 +31,11 @@ class Answered:
     token_ids: list[int] = field(default_factory=list)
     finish_reason: FinishReason | None = None
 
+    @property
+    def most_slots(self) -> int:
+        """Slots of keys and values that the prompt takes with the longest answer it may get."""
+        return self.ticket.answered.length + self.options.sampling.max_new_tokens
+
     def take(self, token: int) -> str:
         """Add a token; returns the text that is now certain."""
         self.token_ids.append(token)

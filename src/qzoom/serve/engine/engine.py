@@ -186,33 +186,42 @@ class Engine:
 
     def _prefill_step(self) -> bool:
         """Whether there was anything to do."""
-        if self._prefilling is None and len(self._writing) < self.limits.max_batch:
-            with self._awake:
-                job = self._waiting.popleft() if self._waiting else None
-            if job is None:
-                return False
-            try:
-                self._prefilling = Prefilling(self.model, self.sessions, job)
-            except Exception:
-                self._failed([job], "could not begin a request")
-                return True
+        if self._prefilling is None:
+            self._begin_next()
         current = self._prefilling
         if current is None:
             return False
         try:
-            if current.step():
-                self._join(current)
+            if not current.ready:
+                current.step()
+            return self._join(current) if current.ready else True
         except Exception:
             self._prefilling = None
             self._failed([current.job], "a prefill failed")
-        return True
+            return True
 
-    def _join(self, current: Prefilling) -> None:
+    def _begin_next(self) -> None:
+        with self._awake:
+            if not self._waiting or len(self._writing) >= self.limits.max_batch:
+                return
+            job = self._waiting.popleft()
+        try:
+            self._prefilling = Prefilling(self.model, self.sessions, job)
+        except Exception:
+            self._failed([job], "could not begin a request")
+
+    def _join(self, current: Prefilling) -> bool:
+        """Take a row in if there is room for it, where the longest sets the size of all."""
+        rows = [*self._writing.values(), current.job]
+        longest = max(job.answered.most_slots for job in rows if job.answered is not None)
+        if len(rows) > 1 and len(rows) * longest > self.limits.max_slots:
+            return False
         current.join(self._decoder)
         with self._awake:
             self._prefilling = None
             self._writing[id(current.job.answered)] = current.job
         current.job.tell(current.begun)
+        return True
 
     def _decode_step(self) -> None:
         if not self._writing:

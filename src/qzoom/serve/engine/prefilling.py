@@ -19,7 +19,10 @@ from qzoom.zoom.tickets import Lane, Ticket, Work
 
 
 class Prefilling:
-    """A job under way. What it takes out of the cache goes back once the job has joined."""
+    """A job under way. What it takes out of the cache goes back once the job has joined.
+
+    ready: whether the job can join.
+    """
 
     def __init__(self, model: ZoomModel, cache: SessionCache, job: Job) -> None:
         self.job = job
@@ -31,6 +34,7 @@ class Prefilling:
         self._state = found or self._fresh()
         self._steps = self._run()
         self._lanes: list[Lane] = []
+        self.ready = False
 
     @property
     def begun(self) -> Begun:
@@ -38,15 +42,14 @@ class Prefilling:
         assert self.job.answered is not None
         return Begun(self.job.answered.ticket, self._reused)
 
-    def step(self) -> bool:
-        """Run one step; whether it was the last."""
+    def step(self) -> None:
+        """Run one step."""
         with torch.inference_mode():
             try:
                 next(self._steps)
             except StopIteration as end:
                 self._lanes = end.value
-                return True
-        return False
+                self.ready = True
 
     def join(self, decoder: Decoder) -> None:
         """Hand the prompt to the decoder, and its prefix to the cache."""
