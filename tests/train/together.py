@@ -5,6 +5,7 @@ As a script: `together.py ROOT JOB...`, each job a name of `JOBS`.
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import os
 import signal
@@ -180,6 +181,18 @@ def start(count: int, root: Path, *jobs: str) -> list[int]:
             process.kill()
 
 
+def no_thread_is_left() -> None:
+    """End with status 3 when a thread of the group outlives it."""
+    tasks = Path("/proc/self/task").glob("*/comm")
+    left = [name for name in (task.read_text().strip() for task in tasks) if "gloo" in name]
+    if left:
+        sys.stderr.write(f"left at the end: {left}\n")
+        sys.stderr.flush()
+        os._exit(3)
+
+
 if __name__ == "__main__":
+    # Registered first, it is called last.
+    atexit.register(no_thread_is_left)
     for job in sys.argv[2:]:
         JOBS[job](Path(sys.argv[1]) / job)

@@ -2,22 +2,21 @@
 
 A step's micro-batches are dealt out to the processes one by one, so what a step sees does not
 depend on how many there are. Processes are started by `torchrun` or `accelerate launch`; this file
-alone knows about them.
+and `qzoom.train.group`, where they meet, alone know about them.
 """
 
 from __future__ import annotations
 
-import atexit
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from importlib import import_module
 from typing import Any, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from qzoom.errors import ConfigError
+from qzoom.train.group import accelerate, meet
 from qzoom.train.loader import Batch
 
 T = TypeVar("T")
@@ -131,7 +130,7 @@ class Replicas(Processes):
 
     def gather(self, mine: Sequence[T]) -> list[T]:
         """What all processes give, those of the first one first."""
-        return list(_accelerate("utils").gather_object(list(mine)))
+        return list(accelerate("utils").gather_object(list(mine)))
 
     def stand_in(self, batch: Batch | None, before: Batch | None) -> Batch | None:
         """The batch; without one that of another process; without any, the one before."""
@@ -140,7 +139,7 @@ class Replicas(Processes):
             return batch
         if not any(filled):
             return before
-        lent = _accelerate("utils").broadcast_object_list([batch], filled.index(True))
+        lent = accelerate("utils").broadcast_object_list([batch], filled.index(True))
         return batch if batch is not None else cast(Batch, lent[0])
 
     def wait(self) -> None:
@@ -213,17 +212,8 @@ def processes(device: str | torch.device | None = None, *, shard: bool = False) 
     for name in ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"):
         if os.environ.get(name, "").lower() == "true":
             raise ConfigError(f"{name} is set; leave it to the recipe: shard: true is FSDP2")
-    state = _accelerate("state").PartialState(cpu=torch.device(device or "cpu").type == "cpu")
-    # Once is enough, however often a program asks.
-    atexit.unregister(_leave)
-    atexit.register(_leave)
+    state = meet(device)
     return Shards(state) if shard else Replicas(state)
-
-
-def _leave() -> None:
-    """Part from the others in order: a process that just ends may be aborted by its own threads."""
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
 
 
 def own_device(device: str | None) -> str | None:
@@ -253,12 +243,3 @@ def cut_like(tensor: Tensor, like: Tensor) -> Tensor:
         return tensor
     there = tensor.to(like.to_local().device)
     return distribute_tensor(there, like.device_mesh, like.placements, src_data_rank=None)
-
-
-def _accelerate(module: str) -> Any:
-    try:
-        return import_module(f"accelerate.{module}")
-    except ModuleNotFoundError:
-        raise ConfigError(
-            "training with several processes needs accelerate: pip install 'qzoom[distributed]'"
-        ) from None
