@@ -3,60 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Literal
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
 from qzoom.checkpoints.loaded import LoadedCheckpoint
-from qzoom.checkpoints.low_rank import LowRank, add_pair
+from qzoom.checkpoints.low_rank import LowRank
 from qzoom.errors import ConfigError
 from qzoom.train.branches import copy_trunk_layers
+from qzoom.train.low_rank_linear import LowRankLinear, Pair, changed_projections
 from qzoom.zoom.branches import ZoomAddOn
 
 Branch = Literal["gate", "region"]
-
-
-class Pair(nn.Module):
-    """The change to one projection, in float32: up @ down, zero at first.
-
-    down: of shape `(rank, inputs)`; up: of shape `(outputs, rank)`.
-    """
-
-    def __init__(self, inputs: int, outputs: int, rank: int, device: torch.device) -> None:
-        super().__init__()
-        self.down = nn.Parameter(torch.empty(rank, inputs, device=device))
-        self.up = nn.Parameter(torch.zeros(outputs, rank, device=device))
-        nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))
-
-    @torch.no_grad()
-    def take(self, down: Tensor, up: Tensor) -> None:
-        """Start from a change made before."""
-        self.down.copy_(down)
-        self.up.copy_(up)
-
-
-class LowRankLinear(nn.Module):
-    """A frozen projection and its change."""
-
-    def __init__(self, base: nn.Linear, rank: int) -> None:
-        super().__init__()
-        self.base = base.requires_grad_(False)
-        self.pair = Pair(base.in_features, base.out_features, rank, base.weight.device)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Both applied to rows of shape `(..., inputs)`."""
-        out: Tensor = self.base(x)
-        change = F.linear(F.linear(x, self.pair.down.to(x.dtype)), self.pair.up.to(x.dtype))
-        return out + change
-
-    def merged(self) -> nn.Linear:
-        """The projection with its change added to the weight."""
-        weight = add_pair(self.base.weight, self.pair.down, self.pair.up)
-        self.base.weight = nn.Parameter(weight, requires_grad=False)
-        return self.base
 
 
 def start_low_rank(checkpoint: LoadedCheckpoint, branch: Branch, rank: int) -> LoadedCheckpoint:
@@ -80,19 +38,17 @@ def start_low_rank(checkpoint: LoadedCheckpoint, branch: Branch, rank: int) -> L
     kept = checkpoint.deltas.get(branch, LowRank(0))
     for name, module in list(part.named_modules()):
         if isinstance(module, nn.Linear) and name.endswith("_proj"):
-            changed = LowRankLinear(module, rank)
+            pair = Pair(module, rank)
             if kept.rank == rank:
-                changed.pair.take(*kept.pairs[f"{name}.weight"])
-            part.set_submodule(name, changed)
+                pair.take(*kept.pairs[f"{name}.weight"])
+            part.set_submodule(name, LowRankLinear(module, pair))
     return checkpoint
 
 
 def trained_part(part: nn.Module) -> nn.Module:
     """What of a branch is trained, ready for it: everything, or its changes and its head."""
     pairs: dict[str, nn.Module] = {
-        name.replace(".", "-"): module.pair
-        for name, module in part.named_modules()
-        if isinstance(module, LowRankLinear)
+        name.replace(".", "-"): module.pair for name, module in changed_projections(part).items()
     }
     if not pairs:
         return part.requires_grad_(True)
@@ -106,11 +62,9 @@ def merge_low_rank(checkpoint: LoadedCheckpoint, branch: Branch) -> LoadedCheckp
     The other branch is kept as a change of rank 0 where it is the trunk's layers.
     """
     part, pairs = _branch(checkpoint, branch), {}
-    for name, module in list(part.named_modules()):
-        if isinstance(module, LowRankLinear):
-            kept = (module.pair.down.detach(), module.pair.up.detach())
-            pairs[f"{name}.weight"] = kept
-            part.set_submodule(name, module.merged())
+    for name, module in changed_projections(part).items():
+        pairs[f"{name}.weight"] = (module.pair.down.detach(), module.pair.up.detach())
+        part.set_submodule(name, module.merged())
     if not pairs:
         return checkpoint
     rank = len(next(iter(pairs.values()))[0])
