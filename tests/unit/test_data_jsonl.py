@@ -205,12 +205,24 @@ def test_folders_appear_whole(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
-def test_an_interrupted_file_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["a", "new/folder/a"])
+def test_an_interrupted_file_leaves_nothing(tmp_path: Path, name: str) -> None:
     def fail() -> None:
-        with replacing(tmp_path / "a") as file:
+        with replacing(tmp_path / name) as file:
             file.write(b"half")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         fail()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_file_leaves_what_others_wrote(tmp_path: Path) -> None:
+    def fail() -> None:
+        with replacing(tmp_path / "new" / "a"):
+            (tmp_path / "new" / "b").touch()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["b"]

@@ -145,3 +145,8 @@ def test_the_command_answers_the_first_questions(
     assert (summary["benchmark"], summary["samples"]) == ("vstar", 1)
     assert list(summary["scores"]) == ["overall", "direct_attributes"]
     assert len(out.read_text().splitlines()) == 1
+    rest = [*arguments[:-2], "--json", "--scoring", "strict", "--threads", "1"]
+    for again, number in ((rest, 2), ([*rest, "--limit", "1"], 1)):
+        assert main(again) == 0
+        assert json.loads(capsys.readouterr().out)["samples"] == number
+    assert len(out.read_text().splitlines()) == 2

@@ -94,7 +94,8 @@ def _run(args: argparse.Namespace, benchmark: Any, data: Path) -> int:
     report = runner.run_benchmark(benchmark, data, method, args.out, plan, run, say)
     for bad in report.bad:
         print(f"left out: {bad}", file=sys.stderr)
-    rows = list(import_module("qzoom.eval.rows").read_results(args.out))
+    found = import_module("qzoom.eval.rows").read_results(args.out)
+    rows = [row for row in found if row.sample in report.asked]
     summary = import_module("qzoom.eval.summary").summarize(benchmark, rows, args.scoring)
     print(json.dumps(summary, indent=2) if args.json else _text(summary))
     return 0

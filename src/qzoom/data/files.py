@@ -52,16 +52,16 @@ def replacing(path: Path, *, resumable: bool = False) -> Iterator[BinaryIO]:
         resumable: Write under a name that a second run takes over, so that a killed one leaves
             nothing behind; two at once must not write the same path then.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".draft-{path.name}") if resumable else _partial(path)
-    try:
-        with naming(path), partial.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with _folder(path.parent):
+        try:
+            with naming(path), partial.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -99,6 +99,20 @@ def new_folder(path: Path) -> Iterator[Path]:
         os.replace(partial, path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def _folder(path: Path) -> Iterator[None]:
+    """Make a folder; after an error those that were made go again, as far as they are empty."""
+    missing = [each for each in (path, *path.parents) if not each.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            for each in missing:
+                each.rmdir()
+        raise
 
 
 def _partial(path: Path) -> Path:

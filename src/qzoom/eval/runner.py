@@ -49,8 +49,12 @@ class RunPlan:
 
 @dataclass
 class RunReport:
-    """What a run did: rows found on disk, answered now, and left out for their pictures."""
+    """What a run did: rows found on disk, answered now, and left out for their pictures.
 
+    asked: ids of the samples it went over; the file may hold more.
+    """
+
+    asked: set[str] = field(default_factory=set)
     known: int = 0
     answered: int = 0
     bad: list[str] = field(default_factory=list)
@@ -97,6 +101,7 @@ class Answering(Closing):
             DataError: when more samples than `plan.max_bad` cannot be used.
         """
         for sample in samples:
+            self.report.asked.add(sample.id)
             if sample.id in self._done:
                 self.report.known += 1
                 continue
