@@ -150,7 +150,7 @@ def test_a_client_that_hangs_up_during_a_stream_frees_its_place(
 
 
 def test_a_head_that_does_not_come_closes_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    server = Running(monkeypatch, head_s=1.0)
+    server = Running(monkeypatch, head_s=2.0)
     whole = head("Host: localhost").replace(b"close", b"keep-alive")
     for sent in (b"", b"GET / HTTP/1.1\r\nHost: loc", whole + b"GET / HTTP/1.1\r\nX: "):
         with server.connect() as line:
@@ -162,7 +162,7 @@ def test_a_head_that_does_not_come_closes_its_connection(monkeypatch: pytest.Mon
 
 
 def test_a_head_that_trickles_has_no_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    server, done = Running(monkeypatch, head_s=1.0), threading.Event()
+    server, done = Running(monkeypatch, head_s=2.0), threading.Event()
 
     def trickle(line: socket.socket) -> None:
         with suppress(OSError):
@@ -179,11 +179,11 @@ def test_a_head_that_trickles_has_no_more_time(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_long_answer_outlives_the_time_for_heads(monkeypatch: pytest.MonkeyPatch) -> None:
-    server = Running(monkeypatch, head_s=1.0)
+    server = Running(monkeypatch, head_s=2.0)
     listed = server.state.model_card
 
     def slowly() -> dict[str, Any]:
-        time.sleep(1.5)
+        time.sleep(2.5)
         return listed()
 
     monkeypatch.setattr(server.state, "model_card", slowly)

@@ -100,7 +100,7 @@ def test_a_killed_worker_ends_the_training(workers: int) -> None:
     began = time.monotonic()
     with pytest.raises(QZoomError, match="was killed by signal 9; is there enough memory"):
         list(work)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 def test_workers_end_when_nobody_wants_more() -> None:

@@ -27,7 +27,7 @@ def refusal(tmp_path: Path, data: bytes, **limits: int) -> str:
     started = time.perf_counter()
     with pytest.raises(DataError) as caught:
         read_pickle(path, PickleLimits(**limits))
-    assert time.perf_counter() - started < 5
+    assert time.perf_counter() - started < 30
     text = str(caught.value)
     assert "\n" not in text
     assert len(text) < 400
