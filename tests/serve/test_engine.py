@@ -89,7 +89,7 @@ def test_prefills_take_turns_with_writing(
     monkeypatch.setattr(Decoder, "advance", counted)
     watch = Watch(one_model, Limits(max_batch=3, turn_s=turn_s))
     jobs = [
-        watch.submit(prepared(one_model, picture(), "what?", None, max_new_tokens=12))
+        watch.submit(prepared(one_model, picture(), "what?", None, max_new_tokens=100))
         for _ in range(4)
     ]
     watch.engine.start()
@@ -237,6 +237,29 @@ def test_a_prefill_that_fails_takes_nobody_along(
     (first, known), (second, again) = answer_in(jobs[1]), answer_in(jobs[2])
     assert (known, again) == (False, True)
     assert first.token_ids == second.token_ids
+
+
+def test_a_row_that_joins_half_takes_nobody_along(
+    one_model: qzoom.ZoomModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = (
+        prepared(one_model, picture(), "what?", "kept", max_new_tokens=n) for n in (ENDLESS, 6)
+    )
+    put, failures = SessionCache.put, iter([MemoryError()])
+
+    def sometimes(cache: SessionCache, key: str, state: PrefixState) -> None:
+        for error in failures:
+            raise error
+        put(cache, key, state)
+
+    monkeypatch.setattr(SessionCache, "put", sometimes)
+    with running(one_model) as watch:
+        jobs = [watch.submit(ready) for ready in asked]
+        watch.wait(*jobs)
+    assert failure_in(jobs[0]).status == 500
+    assert jobs[0].answered is not None
+    assert jobs[0].answered.token_ids == []
+    answer_in(jobs[1])
 
 
 def test_a_decoding_step_that_fails_leaves_a_working_engine(

@@ -18,6 +18,7 @@ from transformers.vision_utils import get_vision_position_ids
 
 from qzoom.backbones.segments import VisionPlan, plan_pictures, use_segments
 from qzoom.errors import ConfigError
+from qzoom.steps import Steps, finish
 
 CPU_PATCHES = 1024
 """Patches that a CPU encodes at once, or one image's if that has more."""
@@ -143,10 +144,18 @@ class Backbone:
             pixel_values: of shape `(patches of all images, values)`.
             image_grid_thw: of shape `(images, 3)`, in patches.
         """
+        return finish(self.encode_steps(pixel_values, image_grid_thw))
+
+    def encode_steps(
+        self, pixel_values: Tensor, image_grid_thw: Tensor
+    ) -> Steps[list[VisionFeatures]]:
+        """The same, pausing between images that are not encoded at once."""
         grid = image_grid_thw.cpu()
         most = CPU_PATCHES if self.device.type == "cpu" else sys.maxsize
         found, first = list[VisionFeatures](), 0
         for group in _groups(grid, most):
+            if first:
+                yield
             patches = int(group.prod(-1).sum())
             found += self._encode(pixel_values[first : first + patches], group)
             first += patches

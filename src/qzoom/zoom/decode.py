@@ -38,23 +38,26 @@ class Decoder:
     def join(self, lane: Lane, members: Sequence[Answered], *, borrow: bool = False) -> None:
         """Add prompts that went through a prefill together; not between `take` and `advance`.
 
+        Where memory runs out in it, the members are those that they were.
+
         Args:
             borrow: nothing else is done with the lane's keys and values before they have left.
         """
         device = self._parts.backbone.device
         prompts = [member.ticket.answered for member in members]
         places_b = torch.tensor([prompt.next_position for prompt in prompts], device=device)
-        with torch.inference_mode():
-            self._store.join(lane.trunk, lane.spans, borrow=borrow)
-            several = bool(self.members)
-            together = torch.cat([self.logits_bv, lane.logits_bv]) if several else lane.logits_bv
-            self.logits_bv = together
-            self._places_b = torch.cat([self._places_b, places_b])
-        self.members += members
-        self._drawers += [
+        drawers = [
             Drawer(member.options.sampling, prompt.input_ids, device)
             for member, prompt in zip(members, prompts, strict=True)
         ]
+        with torch.inference_mode():
+            several = bool(self.members)
+            together = torch.cat([self.logits_bv, lane.logits_bv]) if several else lane.logits_bv
+            places_b = torch.cat([self._places_b, places_b])
+            self._store.join(lane.trunk, lane.spans, borrow=borrow)
+        self.logits_bv, self._places_b = together, places_b
+        self.members += members
+        self._drawers += drawers
 
     def choose(self) -> list[int]:
         """The next token of each member."""
@@ -80,9 +83,10 @@ class Decoder:
     def dismiss(self, leaving: Collection[Answered]) -> None:
         """Let members go, done or not; their keys and values are let go with them."""
         gone = {id(member) for member in leaving}
-        if not gone:
+        stays = [id(member) not in gone for member in self.members]
+        if all(stays):
             return
-        rows = _closed_up([id(member) not in gone for member in self.members])
+        rows = _closed_up(stays)
         with torch.inference_mode():
             self._store.keep(rows)
             index = torch.tensor(rows, dtype=torch.long, device=self.logits_bv.device)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from qzoom.steps import Steps
 from qzoom.zoom.cache import KVStore
 from qzoom.zoom.crops import Crop
 from qzoom.zoom.layers import LayerRun, Rows
@@ -17,18 +18,18 @@ from qzoom.zoom.tap import Feed, Tap
 from qzoom.zoom.tickets import Lane, Spans, Ticket, Work
 
 
-def direct_lane(work: Work, tap: Tap, members: list[int]) -> Lane:
+def direct_lane(work: Work, tap: Tap, members: list[int]) -> Steps[Lane]:
     """Carry the coarse rows through the upper layers."""
     parts = work.parts
     trunk = _trunk_of(work, members)
     feed = tap.feed(trunk.length(parts.split)).select(members)
     run = LayerRun(parts.backbone, trunk, feed.rotary, feed.valid_bn, right_padded=True)
-    logits_bv = _finish(parts, run, feed)
+    logits_bv = yield from _to_logits(parts, run, feed)
     spans: Spans = [(range(work.tickets[member].layout.length),) for member in members]
     return Lane(members, trunk, spans, logits_bv)
 
 
-def zoomed_lane(work: Work, tap: Tap, members: list[int]) -> Lane:
+def zoomed_lane(work: Work, tap: Tap, members: list[int]) -> Steps[Lane]:
     """Append crop and question to the prefix, then run the upper layers over what they lack."""
     parts = work.parts
     tickets = [work.tickets[member] for member in members]
@@ -43,13 +44,13 @@ def zoomed_lane(work: Work, tap: Tap, members: list[int]) -> Lane:
     valid_bs = _validity(prefixes, rows)
     even = min(prefixes) == max(prefixes)
     run = LayerRun(parts.backbone, trunk, rotary, valid_bs, right_padded=even)
-    new = Stretch(run(parts.lower, rows.hidden_bnh, rows=rows), rotary)
+    new = Stretch((yield from run.steps(parts.lower, rows.hidden_bnh, rows=rows)), rotary)
     last = [layout.length - start - 1 for layout, start in zip(layouts, starts, strict=True)]
     if trunk.length(parts.split) == 0:
         new = tap.prefixes(members, max(prefixes)).then(new)
         last = [index + max(prefixes) for index in last]
     feed = Feed(new, None, tuple(last))
-    logits_bv = _finish(parts, replace(run, rotary=new.rotary), feed)
+    logits_bv = yield from _to_logits(parts, replace(run, rotary=new.rotary), feed)
     if work.state.reused:
         _keep(work, tickets[0])
     spans = [_spans(ticket, max(prefixes)) for ticket in tickets]
@@ -96,9 +97,11 @@ def _spans(ticket: Ticket, longest_prefix: int) -> tuple[range, ...]:
     return range(prefix), range(longest_prefix, longest_prefix + rest)
 
 
-def _finish(parts: ModelParts, run: LayerRun, feed: Feed) -> Tensor:
+def _to_logits(parts: ModelParts, run: LayerRun, feed: Feed) -> Steps[Tensor]:
     """Logits after each prompt's last row, of shape `(B, vocabulary)`."""
-    out = run(parts.upper, feed.hidden_bnh, first_index=parts.split, last_b=feed.last_b)
+    out = yield from run.steps(
+        parts.upper, feed.hidden_bnh, first_index=parts.split, last_b=feed.last_b
+    )
     return parts.backbone.logits(out[:, -1])
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from qzoom.backbones.base import Backbone, Rotary
+from qzoom.steps import Steps, finish
 from qzoom.zoom.cache import FrozenStore, LayerStore
 from qzoom.zoom.placement import Place, segments
 
@@ -108,7 +109,21 @@ class LayerRun:
         rows: Rows | None = None,
         last_b: Tensor | None = None,
     ) -> Tensor:
-        """Append the rows to every layer.
+        """The same as `steps`, at once."""
+        return finish(
+            self.steps(layers, hidden_bnh, first_index=first_index, rows=rows, last_b=last_b)
+        )
+
+    def steps(
+        self,
+        layers: Sequence[nn.Module],
+        hidden_bnh: Tensor,
+        *,
+        first_index: int = 0,
+        rows: Rows | None = None,
+        last_b: Tensor | None = None,
+    ) -> Steps[Tensor]:
+        """Append the rows to every layer, pausing between layers.
 
         Args:
             layers: modules whose `layer_idx` counts from `first_index`.
@@ -128,6 +143,8 @@ class LayerRun:
         mask = attention_mask(self.backbone, count, slots, self.valid_bs, right_padded=padded)
         trimmed = len(layers) - 1 if last_b is not None and count > 1 else len(layers)
         for index, layer in enumerate(layers[:trimmed], first_index):
+            if index > first_index:
+                yield
             hidden_bnh = layer(
                 hidden_bnh,
                 position_embeddings=self.rotary,
@@ -143,6 +160,8 @@ class LayerRun:
                 )
         if last_b is None or count == 1:
             return hidden_bnh
+        if trimmed:
+            yield
         return self._last_layer(layers[-1], hidden_bnh, last_b)
 
     def _last_layer(self, layer: nn.Module, hidden_bnh: Tensor, last_b: Tensor) -> Tensor:

@@ -6,8 +6,7 @@ rows, a fresh state): rows are appended, then routed.
 
 from __future__ import annotations
 
-from collections.abc import Generator
-
+from qzoom.steps import Steps, finish
 from qzoom.zoom.lanes import direct_lane, zoomed_lane
 from qzoom.zoom.routing import ask_gate, find_regions, given_regions, take_crop
 from qzoom.zoom.tap import Tap, take_tap
@@ -20,35 +19,26 @@ def prefill(work: Work, timings: Timings) -> list[Lane]:
 
     What was decided stands on the tickets afterwards.
     """
-    steps = prefill_steps(work, timings)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            lanes: list[Lane] = end.value
-            return lanes
+    return finish(prefill_steps(work, timings))
 
 
-def prefill_steps(work: Work, timings: Timings) -> Generator[None, None, list[Lane]]:
-    """The same, pausing between its stages so that others can have a turn; returns the lanes."""
-    with timings.part("prefill"):
-        tap = take_tap(work)
+def prefill_steps(work: Work, timings: Timings) -> Steps[list[Lane]]:
+    """The same, pausing between its stages and the trunk's layers so that others have a turn."""
+    tap = yield from timings.over("prefill", take_tap(work))
     yield
     zooming = yield from _route(work, tap, timings)
     direct = [member for member in range(len(work.tickets)) if member not in set(zooming)]
     lanes = []
     if direct:
-        with timings.part("prefill"):
-            lanes.append(direct_lane(work, tap, direct))
+        lanes.append((yield from timings.over("prefill", direct_lane(work, tap, direct))))
     if zooming:
         if direct:
             yield
-        with timings.part("zoom"):
-            lanes.append(zoomed_lane(work, tap, zooming))
+        lanes.append((yield from timings.over("zoom", zoomed_lane(work, tap, zooming))))
     return lanes
 
 
-def _route(work: Work, tap: Tap, timings: Timings) -> Generator[None, None, list[int]]:
+def _route(work: Work, tap: Tap, timings: Timings) -> Steps[list[int]]:
     if work.options.box_xyxy_px is not None:
         members = given_regions(work)
     else:

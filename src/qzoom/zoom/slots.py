@@ -106,9 +106,9 @@ class SlotStore:
         return self._keys[layer][:count, :, :slots], self._values[layer][:count, :, :slots]
 
     def _set_lengths(self, lengths: list[int]) -> None:
-        self._lengths = lengths
         device = self._keys[0].device if self._keys else None
-        self._lengths_b = torch.tensor(lengths, device=device)
+        lengths_b = torch.tensor(lengths, device=device)
+        self._lengths, self._lengths_b = lengths, lengths_b
 
     def _copy_in(self, store: KVStore, spans: Sequence[Sequence[range]]) -> None:
         first = len(self._lengths)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from qzoom.backbones.base import Rotary
+from qzoom.steps import Steps
 from qzoom.zoom.layers import LayerRun
 from qzoom.zoom.prefix import Stretch
 from qzoom.zoom.rows import rows_of
@@ -84,7 +85,7 @@ class Tap:
         return self.new.select(members).rows.first(length)
 
 
-def take_tap(work: Work) -> Tap:
+def take_tap(work: Work) -> Steps[Tap]:
     """Append what is new of each prompt to the lower layers; the tap is what leaves them."""
     parts, state = work.parts, work.state
     prefix = state.tap
@@ -94,7 +95,7 @@ def take_tap(work: Work) -> Tap:
     rows = rows_of(parts.backbone, layouts, features, [start] * len(layouts), parts.ids.image)
     rotary = parts.backbone.rotary(rows.position_ids)
     run = LayerRun(parts.backbone, state.trunk, rotary, rows.valid_bn, right_padded=True)
-    new = Stretch(run(parts.lower, rows.hidden_bnh, rows=rows), rotary)
+    new = Stretch((yield from run.steps(parts.lower, rows.hidden_bnh, rows=rows)), rotary)
     if prefix is None and state.reused:
         state.tap = new.first(state.length)
     last = tuple(layout.length - start - 1 for layout in layouts)

@@ -5,7 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, TypeVar
+
+from qzoom.steps import Steps
+
+T = TypeVar("T")
 
 PARTS: Final = ("encode", "prefill", "gate", "region", "crop", "zoom", "decode")
 
@@ -28,6 +32,17 @@ class Timings:
             yield
         finally:
             self.add(name, time.perf_counter() - began)
+
+    def over(self, name: str, steps: Steps[T]) -> Steps[T]:
+        """The same steps; the time within them, not between them, is added to one of `PARTS`."""
+        while True:
+            with self.part(name):
+                try:
+                    next(steps)
+                except StopIteration as end:
+                    value: T = end.value
+                    return value
+            yield
 
     def add(self, name: str, seconds: float) -> None:
         """Add time that was measured elsewhere to one of `PARTS`."""

@@ -21,6 +21,7 @@ from qzoom.eval.methods.registry import MethodOptions
 from qzoom.eval.rivals.looker import laid_out
 from qzoom.eval.rivals.second_look import Clock
 from qzoom.geometry.boxes import BoxLike
+from qzoom.steps import finish
 from qzoom.zoom.answered import Answered
 from qzoom.zoom.crops import Crop
 from qzoom.zoom.lanes import direct_lane
@@ -82,7 +83,7 @@ class TwoPrefillOpened:
         )
         layout = laid_out(model, prompt, features)
         work = batch_of(model.parts, options, [layout], [self.images], [features])
-        tap, ticket = take_tap(work), work.tickets[0]
+        tap, ticket = finish(take_tap(work)), work.tickets[0]
         zooms = _decide(work, tap)
         clock.end("locate")
         run = self._from_scratch(ticket, max_new_tokens, text) if zooms else _go_on(work, tap, text)
@@ -120,6 +121,6 @@ def _decide(work: Work, tap: Tap) -> bool:
 
 def _go_on(work: Work, tap: Tap, text: TextTracker) -> Run:
     """The coarse pass carried to its end."""
-    lane = direct_lane(work, tap, [0])
+    lane = finish(direct_lane(work, tap, [0]))
     answered = [Answered(work.tickets[0], work.options, text)]
     return Run(work.parts, answered, [lane], Timings())

@@ -197,6 +197,8 @@ class Engine:
             return self._join(current) if current.ready else True
         except Exception:
             self._prefilling = None
+            if current.job.answered is not None:
+                self._decoder.dismiss([current.job.answered])
             self._failed([current.job], "a prefill failed")
             return True
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
 
 import torch
 
+from qzoom.backbones.base import VisionFeatures
 from qzoom.serve.engine.jobs import Begun, Job
 from qzoom.serve.engine.logprobs import LogprobRecorder
 from qzoom.serve.engine.sessions import SessionCache
+from qzoom.steps import Steps
 from qzoom.zoom.answered import Answered
 from qzoom.zoom.decode import Decoder
 from qzoom.zoom.model import ZoomModel
@@ -64,13 +65,11 @@ class Prefilling:
         length = self.job.prepared.layout.prefix_length if kept else 0
         return PrefixState.empty(self._model.parts, length, reused=kept)
 
-    def _run(self) -> Generator[None, None, list[Lane]]:
+    def _run(self) -> Steps[list[Lane]]:
         prepared, parts, timings = self.job.prepared, self._model.parts, self.job.timings
-        features = []
+        features = list[VisionFeatures]()
         if self._state.tap is None and prepared.images:
-            with timings.part("encode"):
-                pixels = prepared.pixels or self._model.pipeline(prepared.images)
-                features = parts.backbone.encode(pixels.pixel_values, pixels.image_grid_thw)
+            features = yield from timings.over("encode", self._encode())
             yield
         self._state.rewind()
         ticket = Ticket(prepared.layout, prepared.images, features)
@@ -78,6 +77,12 @@ class Prefilling:
         lanes = yield from prefill_steps(work, timings)
         self._begin(ticket)
         return lanes
+
+    def _encode(self) -> Steps[list[VisionFeatures]]:
+        prepared = self.job.prepared
+        pixels = prepared.pixels or self._model.pipeline(prepared.images)
+        backbone = self._model.parts.backbone
+        return (yield from backbone.encode_steps(pixels.pixel_values, pixels.image_grid_thw))
 
     def _begin(self, ticket: Ticket) -> None:
         job, top = self.job, self.job.prepared.top_logprobs
