@@ -20,12 +20,15 @@ MAY_USE = {
     "geometry": {"errors", "geometry"},
     "images": {"errors", "geometry", "images"},
     "data": {"data", "errors", "geometry", "images", "synth"},
-    "zoom": {"backbones", "checkpoints", "errors", "geometry", "images", "zoom"},
+    "zoom": {"backbones", "checkpoints", "errors", "geometry", "images", "steps", "zoom"},
     "labels": {
         *("backbones", "checkpoints", "data", "errors", "geometry", "images", "intervals"),
         *("labels", "loading", "plotting", "progress", "zoom"),
     },
-    "serve": {"__version__", "addresses", "errors", "headers", "images", "serve", "zoom"},
+    "serve": {
+        *("__version__", "addresses", "backbones", "errors", "headers", "images", "serve"),
+        *("steps", "zoom"),
+    },
 }
 
 
